@@ -1,0 +1,55 @@
+# rigbus: `make help` lists what there is. Everything runs in .venv; nothing is installed outside it but by test-deps.
+SHELL := /bin/bash
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
+  $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && { echo $$p; break; }; done)
+BIN := .venv/bin
+PYTEST_ARGS ?=
+
+.PHONY: help setup run test test-deps lint bench lab clean
+.DEFAULT_GOAL := help
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.venv/bin/python:
+	@test -n "$(PYTHON)" || { echo "rigbus needs Python 3.11, 3.12 or 3.13; none was found (PYTHON=/path/to/python3.11 names one)"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "Python has no venv module: on Debian, Ubuntu and Raspberry Pi OS run: sudo apt install python3-venv"; exit 1; }
+	@echo "making .venv with $(PYTHON)"
+	@$(PYTHON) -m venv .venv
+
+.venv/.run: .venv/bin/python pyproject.toml constraints.txt
+	@echo "installing rigbus and what it needs into .venv (about half a minute)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+.venv/.dev: .venv/.run
+	@echo "installing the tools for tests"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+setup: .venv/.run ## the environment in .venv (run and test do it by themselves)
+
+run: .venv/.run ## the rig on simulated devices, until Ctrl-C
+	@exec $(BIN)/rigbus run
+
+test: .venv/.dev ## all tests but the slow ones (SLOW=1: those too)
+	@$(BIN)/python -m pytest $(if $(SLOW),,-m "not slow and not lab") $(if $(SLOW),-m "not lab") $(PYTEST_ARGS)
+
+lint: .venv/.dev ## ruff, mypy --strict, import-linter
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+
+bench: .venv/.dev ## what rigbus costs, beside a baseline run at the same time
+	@$(BIN)/python -m tests.bench
+
+lab: .venv/.dev ## the hardware tests, in a virtual machine with kernel GPIO
+	@$(BIN)/python tests/lab/run.py
+
+test-deps: ## apt packages that some tests need (root)
+	@grep -v '^#' tests/apt.txt tests/lab/apt.txt | cut -d: -f2 | sort -u | \
+	  { apt-get update -qq && xargs env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends >/dev/null; }
+
+clean: ## remove .venv (never data)
+	rm -rf .venv

@@ -1,0 +1,146 @@
+"""The control socket of a daemon: `runs`, `replay`, `ack`, `status` and the daemon's own commands. docs/ctl.md."""
+
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import zmq
+
+from common.errors import RigbusError
+from common.journal.journal import Journal
+from common.journal.replay import Hints, replay
+from common.log import Log
+from common.paths import endpoint, open_to_group
+
+Handler = Callable[[dict[str, Any]], dict[str, Any]]
+MAX_REQUEST = 1 << 20
+MAX_FRAMES = 10_000
+
+
+class _Request(msgspec.Struct):
+    op: str
+    id: Any = None
+
+
+_decode_request = msgspec.msgpack.Decoder(_Request).decode
+_decode_map = msgspec.msgpack.Decoder(dict[str, Any]).decode
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class CtlServer:
+    """One thread, one ROUTER socket. Handlers run in that thread, one at a time, and must be short."""
+
+    def __init__(self, context: zmq.Context[Any], path: Path, log: Log, handlers: Mapping[str, Handler]) -> None:
+        """Binds at once, so that a path that cannot be bound is the start's error. Raises UsageError, RigbusError."""
+        self._log, self._handlers = log, handlers
+        self._stop = False
+        self._socket = context.socket(zmq.ROUTER)
+        self._socket.linger = 0
+        self._socket.rcvtimeo = 200
+        self._socket.sndtimeo = 1000
+        self._socket.set(zmq.MAXMSGSIZE, MAX_REQUEST)
+        try:
+            self._socket.bind(endpoint(path))
+            open_to_group(path)
+        except (zmq.ZMQError, OSError) as e:
+            self._socket.close()
+            raise RigbusError(f"{path}: cannot be bound: {e.strerror}") from None
+        self._thread = threading.Thread(target=self._serve, name="ctl", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop = True
+        self._thread.join()
+
+    def _serve(self) -> None:
+        while not self._stop:
+            try:
+                parts = self._socket.recv_multipart()
+            except zmq.Again:
+                continue
+            # REQ puts an empty part before its request and wants it back
+            head, request = parts[:-1], parts[-1]
+            reply = self._answer(request) if len(head) in (1, 2) else None
+            if reply is not None:
+                try:
+                    self._socket.send_multipart([*head, reply])
+                except zmq.ZMQError:
+                    pass  # who asked is gone
+        self._socket.close()
+
+    def _answer(self, request: bytes) -> bytes | None:
+        request_id: Any = None
+        try:
+            envelope = _decode_request(request)
+            request_id, op = envelope.id, envelope.op
+            handler = self._handlers.get(op)
+            if handler is None:
+                return _error(request_id, "unknown_op", f"no op {op!r}; there are: {', '.join(sorted(self._handlers))}")
+            body = handler(_decode_map(request))
+            return None if op == "ack" else _encode({"id": request_id, "ok": True, **body})
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as e:
+            return _error(request_id, "malformed", str(e))
+        except RigbusError as e:
+            return _error(request_id, "refused", str(e))
+        except Exception as e:
+            # a handler's fault must not end the thread that serves replay
+            self._log.error("ctl request failed", error=f"{type(e).__name__}: {e}")
+            return _error(request_id, "failed", f"{type(e).__name__}: {e}")
+
+
+def _error(request_id: Any, error: str, detail: str) -> bytes:
+    return _encode({"id": request_id, "ok": False, "error": error, "detail": detail})
+
+
+class _Replay(msgspec.Struct):
+    run: str
+    from_: int = msgspec.field(name="from")
+    n: int = 1000
+
+
+class _Ack(msgspec.Struct):
+    consumer: str
+    acks: dict[str, int]
+
+
+def journal_handlers(journal: Journal, src: str) -> dict[str, Handler]:
+    """`runs`, `replay` and `ack` for one journal. Replay reads the files, so it never waits for the writer."""
+    hints: Hints = {}
+
+    def runs(_: dict[str, Any]) -> dict[str, Any]:
+        snap = journal.snapshot()
+        rows = [[r.id, r.boot_id, r.last, snap.trimmed(r.number), r.closed] for r in snap.runs if r.id]
+        return {"src": src, "journal_id": journal.id.hex(), "run": journal.run.id, "runs": rows}
+
+    def answer_replay(request: dict[str, Any]) -> dict[str, Any]:
+        r = msgspec.convert(request, _Replay)
+        for _ in range(5):
+            try:
+                chunk = replay(journal.snapshot(), r.run, max(1, r.from_), max(1, min(r.n, MAX_FRAMES)), hints)
+            except FileNotFoundError:
+                continue  # trimmed since the snapshot
+            if chunk is None:
+                raise RigbusError(f"unknown run {r.run}")
+            return chunk._asdict()
+        raise RigbusError("the journal is trimmed faster than it is read, ask again")
+
+    def ack(request: dict[str, Any]) -> dict[str, Any]:
+        r = msgspec.convert(request, _Ack)
+        journal.ack(r.consumer, r.acks)
+        return {}
+
+    return {"runs": runs, "replay": answer_replay, "ack": ack}
+
+
+def no_journal_handlers(src: str) -> dict[str, Handler]:
+    """The same ops for a daemon that publishes nothing that counts (bus, sink)."""
+
+    def runs(_: dict[str, Any]) -> dict[str, Any]:
+        return {"src": src, "journal_id": "", "run": "", "runs": []}
+
+    def ack(_: dict[str, Any]) -> dict[str, Any]:
+        return {}
+
+    return {"runs": runs, "ack": ack}

@@ -1,0 +1,45 @@
+"""What verbs share: the configuration and folders that the command line means, durations, JSON."""
+
+import argparse
+import json
+import re
+from typing import Any
+
+from common.config.load import load
+from common.config.schema import Config
+from common.errors import UsageError
+from common.paths import Folders
+
+_UNITS = {"": 1.0, "s": 1.0, "ms": 1e-3, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def open_config(args: argparse.Namespace) -> tuple[Config, Folders]:
+    """Raises ConfigError, UsageError."""
+    loaded = load(args.config)
+    return loaded.config, Folders(*loaded.folders(args.data, args.run_dir))
+
+
+def seconds(text: str) -> float:
+    """`30`, `30s`, `5m`, `2h`, `1d`, `500ms` as seconds; for argparse's `type`."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?", text.strip())
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no duration: 30, 30s, 5m, 2h, 1d")
+    return float(match[1]) * _UNITS[match[2] or ""]
+
+
+def add_format(parser: argparse.ArgumentParser) -> None:
+    """--json and --format json are one."""
+    parser.add_argument("--format", choices=("text", "json"), default="text")
+    parser.add_argument("--json", dest="format", action="store_const", const="json", help="same as --format json")
+
+
+def print_json(document: Any) -> None:
+    print(json.dumps(document, separators=(",", ":"), ensure_ascii=False))
+
+
+def names(text: str) -> list[str]:
+    """A comma list; for argparse's `type`."""
+    found = [part.strip() for part in text.split(",") if part.strip()]
+    if not found:
+        raise UsageError("an empty list of names")
+    return found

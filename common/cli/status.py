@@ -1,0 +1,43 @@
+"""`rigbus status`: each daemon's own word, and the account."""
+
+import argparse
+from typing import Any
+
+from rich.console import Console
+
+from common import rig
+from common.audit import audit
+from common.cli.board import board
+from common.cli.context import add_format, open_config, print_json
+from common.ctl import request
+from common.errors import RigbusError
+
+
+def register(sub: "argparse._SubParsersAction[argparse.ArgumentParser]", common: argparse.ArgumentParser) -> None:
+    text = "what each daemon does, and whether the account balances; exit 1 if one is down or it does not"
+    parser = sub.add_parser("status", help="what each daemon does, and the account", description=text, parents=[common])
+    add_format(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    config, folders = open_config(args)
+    replies: dict[str, dict[str, Any]] = {}
+    down: dict[str, str] = {}
+    for daemon in rig.configured(config):
+        try:
+            replies[daemon.name] = request(folders, daemon.name, "status", timeout_s=1.0)
+        except RigbusError as e:
+            down[daemon.name] = str(e).partition(": ")[2]
+    account = audit(config, folders)
+    if args.format == "json":
+        daemons = {name: {k: v for k, v in reply.items() if k not in ("id", "ok")} for name, reply in replies.items()}
+        print_json({"node": config.node, "daemons": daemons, "down": down, "audit": account.as_json()})
+    else:
+        health = {name: reply["health"] for name, reply in replies.items()}
+        console = Console(highlight=False)
+        console.print(board(config.node, [d.name for d in rig.configured(config)], health, down))
+        published = sum(s.published for s in account.streams)
+        verdict = "balances" if account.ok else "does not balance: rigbus audit"
+        console.print(f"account   {published:,} frames published, {verdict}")
+    return 0 if account.ok and not down else 1

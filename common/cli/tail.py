@@ -1,0 +1,71 @@
+"""`rigbus tail`: frames as they pass on the bus."""
+
+import argparse
+import sys
+import time
+from typing import Any
+
+import msgspec
+
+from common.bus.subscriber import Subscriber
+from common.cli.context import add_format, open_config, print_json, seconds
+from common.errors import RigbusError
+from common.frames import AnyFrame, Health, Loss, Pulse, Samples
+
+
+def register(sub: "argparse._SubParsersAction[argparse.ArgumentParser]", common: argparse.ArgumentParser) -> None:
+    text = "show frames as they pass on the bus"
+    parser = sub.add_parser("tail", help=text, description=text, parents=[common])
+    parser.add_argument("topic", nargs="*", metavar="TOPIC", help="a prefix: pulse/, samples/vibration/, loss/ …")
+    parser.add_argument("--for", dest="duration", type=seconds, metavar="S", help="end after that time: 30, 30s, 5m")
+    add_format(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    _, folders = open_config(args)
+    end = time.monotonic() + args.duration if args.duration is not None else float("inf")
+    if not folders.bus_out.exists():
+        raise RigbusError(f"{folders.bus_out}: no bus there; is the rig running? (rigbus run)")
+    with Subscriber(folders.bus_out, args.topic or [""]) as subscriber:
+        try:
+            while time.monotonic() < end:
+                for topic, frame in subscriber.read(min(0.5, max(0.0, end - time.monotonic()))):
+                    if args.format == "json":
+                        print_json(_plain(topic, frame))
+                    else:
+                        print(_line(topic, frame))
+                sys.stdout.flush()
+        except KeyboardInterrupt:
+            pass
+        if subscriber.skipped:
+            print(f"{subscriber.skipped} messages were no frames of this version", file=sys.stderr)
+    return 0
+
+
+def _plain(topic: str, frame: AnyFrame) -> dict[str, Any]:
+    fields: dict[str, Any] = msgspec.to_builtins(frame)  # bytes become base64
+    return {"topic": topic, **fields}
+
+
+def _line(topic: str, frame: AnyFrame) -> str:
+    stamp = time.strftime("%H:%M:%S", time.localtime(frame.t / 1e9)) + f".{frame.t // 1_000_000 % 1000:03d}"
+    return f"{stamp}  {topic:<22} {frame.seq:>8}  {_what(frame)}"
+
+
+def _what(frame: AnyFrame) -> str:
+    if isinstance(frame, Pulse):
+        rest = f", {frame.filtered} filtered" if frame.filtered else ""
+        rest += f", {frame.missed} missed" if isinstance(frame.missed, int) and frame.missed else ""
+        return f"{len(frame.edges)} edges, total {frame.total}{rest}"
+    if isinstance(frame, Samples):
+        return f"{frame.n} × {''.join(frame.axes)} at {frame.rate_hz:.1f} Hz, 1 = {frame.scale:.3g} {frame.unit}"
+    if isinstance(frame, Loss):
+        count = "unknown count" if frame.count is None else str(frame.count)
+        return f"{count} {frame.unit} of {frame.stream}: {frame.cause} {frame.detail}".rstrip()
+    if isinstance(frame, Health):
+        end = ", closed" if frame.closed else ""
+        return f"cpu {frame.cpu_pct:.1f} %, {frame.rss_bytes / 1e6:.0f} MB, last {frame.last_seq}{end}, {frame.status}"
+    skip = {"node", "src", "run", "seq", "tseq", "t", "mono", "v"}
+    fields = {k: v for k, v in msgspec.to_builtins(frame).items() if k not in skip}
+    return " ".join(f"{k}={v}" for k, v in fields.items())

@@ -1,0 +1,89 @@
+"""What a configuration must satisfy beyond the type of each key."""
+
+import itertools
+from collections.abc import Iterator, Mapping
+
+from common.config.keys import Path, describe, dotted, fields, fits, literal, shape_of
+from common.config.schema import Config, Name
+from common.config.tree import Source, refuse
+
+
+class _Places:
+    """Where keys stand, so that a contradiction is reported at the key that was read last."""
+
+    def __init__(self, origins: Mapping[Path, Source], root: Source) -> None:
+        self._origins = origins
+        self._root = root
+
+    def source(self, path: Path) -> Source:
+        """The source of a key, else of the innermost table around it."""
+        while path and path not in self._origins:
+            path = path[:-1]
+        return self._origins.get(path, self._root)
+
+    def last(self, *paths: Path) -> Path:
+        """The path that was read last; a key that is given counts before one that is a default."""
+        return max(paths, key=lambda path: (path in self._origins, self.source(path)))
+
+
+def check(config: Config, origins: Mapping[Path, Source], root: Source) -> None:
+    """ConfigError, one line with the place of the later offender, at the first contradiction. `root`: the main file."""
+    places = _Places(origins, root)
+    if not fits(config.node, Name):  # the default is the host's name, which the schema does not check
+        refuse(places.source(("node",)), ("node",), f"expected {describe(Name)}, got the host name {config.node!r}")
+    _check_lines(config, places)
+    _check_frames(config, places)
+    _check_journal(config, places)
+
+
+def _check_lines(config: Config, places: _Places) -> None:
+    if config.pulse is not None and not config.pulse.channel:
+        path = ("pulse", "channel")
+        refuse(places.source(path), path, "[pulse] needs at least one [[pulse.channel]]")
+    for (chip, line, one), (other_chip, other_line, other) in itertools.combinations(_gpio_lines(config), 2):
+        if (chip, line) == (other_chip, other_line):
+            later = places.last(one, other)
+            earlier = one if later == other else other
+            used = f"line {line} of {chip} is already used by {dotted(earlier)} ({places.source(earlier)})"
+            refuse(places.source(later), later, used)
+
+
+def _gpio_lines(config: Config) -> Iterator[tuple[str, int, Path]]:
+    """Every GPIO line in use: chip, line, the key that says so. Pumps and meters share chips: all come in here."""
+    if config.pulse is not None:
+        for channel in config.pulse.channel:
+            yield config.pulse.chip, channel.line, ("pulse", "channel", channel.name, "line")
+
+
+def _check_frames(config: Config, places: _Places) -> None:
+    highspeed = config.highspeed
+    if highspeed is None:
+        return
+    if highspeed.frame_ms * highspeed.rate_hz < 1000:
+        path = places.last(("highspeed", "frame_ms"), ("highspeed", "rate_hz"))
+        wrong = f"a frame of {highspeed.frame_ms:g} ms at {highspeed.rate_hz:g} Hz holds less than one sample"
+        refuse(places.source(path), path, wrong)
+
+
+def _check_journal(config: Config, places: _Places) -> None:
+    consumers, path = config.journal.consumers, ("journal", "consumers")
+    for name in consumers:
+        if consumers.count(name) > 1:
+            refuse(places.source(path), path, f"{literal(name)} stands there twice")
+    if config.sink.name not in consumers:
+        later = places.last(("sink", "name"), path)
+        wrong = f"{literal(config.sink.name)}, the sink's name, is not in journal.consumers {literal(consumers)}"
+        refuse(places.source(later), later, f"{wrong}: nothing would be kept for it")
+    known = list(daemons())
+    for name in config.journal.daemon:
+        if name not in known:  # a typing error here would leave pulses in memory unnoticed
+            here = ("journal", "daemon", name)
+            refuse(places.source(here), here, f"no such daemon; known: {', '.join(known)}")
+
+
+def daemons() -> Iterator[str]:
+    """The daemons that have a section: those tables of the schema that say on which CPU."""
+    for key, field in fields(Config).items():
+        _, inner = shape_of(field.type)
+        if "cpu" in getattr(inner, "__struct_fields__", ()):
+            yield key

@@ -1,0 +1,103 @@
+"""Every key of the configuration: its type, its bounds, its default. `config/rigbus.toml` documents them for users."""
+
+import socket
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct, field
+
+# A name becomes a part of topics and of file names: so no leading dot or dash, and \Z, as $ would let a newline pass.
+Name = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}\Z",
+        description="a name (letters, digits and _ . - after the first, at most 64)",
+    ),
+]
+_CpuNumber = Annotated[int, Meta(ge=0, le=1023)]
+Cpu = Literal["auto", "none"] | _CpuNumber | Annotated[list[_CpuNumber], Meta(min_length=1)]
+Seconds = Annotated[float, Meta(gt=0)]
+
+
+class _Section(Struct, forbid_unknown_fields=True, kw_only=True):
+    pass
+
+
+class Paths(_Section):
+    """data: the store, disk journals, counters. run: sockets and memory journals (a path under about 80 bytes)."""
+
+    data: str = ""
+    run: str = ""
+
+
+class Channel(_Section):
+    """One meter: a GPIO line and how to read it."""
+
+    name: Name
+    line: Annotated[int, Meta(ge=0, le=1023)]
+    edge: Literal["rising", "falling"] = "rising"
+    pull: Literal["up", "down", "none"] = "up"
+    imp_per_kwh: Annotated[float, Meta(gt=0)] = 1000.0
+    min_interval_ms: Annotated[float, Meta(ge=0, le=10_000)] = 30.0
+    settle_ms: Annotated[float, Meta(ge=0, le=10_000)] = 5.0
+
+
+class PulseConfig(_Section):
+    driver: Name = "sim"
+    chip: str = "/dev/gpiochip0"
+    publish_every_s: Annotated[float, Meta(ge=0.01, le=10)] = 0.1
+    event_buffer: Annotated[int, Meta(ge=16, le=65536)] = 4096
+    cpu: Cpu = "auto"
+    channel: list[Channel] = []
+
+
+class HighspeedConfig(_Section):
+    driver: Name = "sim"
+    name: Name = "vibration"
+    rate_hz: Annotated[float, Meta(ge=1, le=4000)] = 800.0
+    range_g: Literal[2, 4, 8, 16] = 2
+    frame_ms: Annotated[float, Meta(ge=5, le=1000)] = 100.0
+    cpu: Cpu = "auto"
+    priority: Annotated[int, Meta(ge=0, le=99)] = 50
+
+
+class JournalPlace(_Section):
+    """`[journal.daemon.<src>]`: what differs for one daemon."""
+
+    place: Literal["memory", "disk"] | None = None
+    max_bytes: Annotated[int, Meta(ge=262_144)] | None = None
+
+
+class JournalConfig(_Section):
+    """place: memory = the run folder, disk = the data folder. max_bytes 0: 32 MB or 5 % of RAM, whichever is less.
+
+    keep_s: acknowledged frames stay that long. sync: at most so many seconds between fdatasyncs of kinds not durable.
+    """
+
+    place: Literal["memory", "disk"] = "memory"
+    max_bytes: Annotated[int, Meta(ge=0)] = 0
+    keep_s: Annotated[float, Meta(ge=0)] = 60.0
+    sync: Annotated[float, Meta(ge=0)] = 1.0
+    consumers: Annotated[list[Name], Meta(min_length=1)] = field(default_factory=lambda: ["sink"])
+    daemon: dict[Name, JournalPlace] = {}
+
+
+class SinkConfig(_Section):
+    name: Name = "sink"
+    commit_s: Annotated[float, Meta(ge=0.05, le=60)] = 1.0
+    synchronous: Literal["full", "extra"] = "full"
+    retention_days: Annotated[float, Meta(gt=0)] = 7.0
+    cpu: Cpu = "auto"
+
+
+class BusConfig(_Section):
+    cpu: Cpu = "auto"
+
+
+class Config(_Section):
+    node: Name = field(default_factory=lambda: socket.gethostname().split(".")[0])
+    paths: Paths = field(default_factory=Paths)
+    bus: BusConfig = field(default_factory=BusConfig)
+    pulse: PulseConfig | None = None
+    highspeed: HighspeedConfig | None = None
+    journal: JournalConfig = field(default_factory=JournalConfig)
+    sink: SinkConfig = field(default_factory=SinkConfig)

@@ -1,0 +1,52 @@
+"""Drivers by name: a table of the shipped ones, extended by entry points of other packages.
+
+A name stands for "module:class", imported only when it is used. `rigbus.edges`: common.drivers.edges.EdgeSource.
+`rigbus.samplers`: common.drivers.samplers.Sampler. How to write one: docs/extend.md.
+"""
+
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any
+
+from common.config.schema import HighspeedConfig, PulseConfig
+from common.drivers.edges import EdgeSource
+from common.drivers.samplers import Sampler
+from common.errors import ConfigError, DeviceMissing
+
+EDGES = {
+    "sim": "common.drivers.edges_sim:SimEdges",
+    "gpiod": "common.drivers.edges_gpiod:GpiodEdges",
+    "rpigpio": "common.drivers.edges_rpigpio:RpiGpioEdges",
+}
+SAMPLERS = {
+    "sim": "common.drivers.samplers_sim:SimVibration",
+}
+
+
+def open_edges(cfg: PulseConfig) -> EdgeSource:
+    """The configured edge source, its lines requested. Raises ConfigError, DeviceMissing."""
+    source: EdgeSource = _find("edges", EDGES, cfg.driver)(cfg)
+    return source
+
+
+def open_sampler(cfg: HighspeedConfig) -> Sampler:
+    """The configured sensor, ready to sample. Raises ConfigError, DeviceMissing."""
+    sampler: Sampler = _find("samplers", SAMPLERS, cfg.driver)(cfg)
+    return sampler
+
+
+def _find(kind: str, shipped: dict[str, str], name: str) -> Any:
+    plugged = {}
+    for point in entry_points(group=f"rigbus.{kind}"):
+        if point.name in shipped or point.name in plugged:
+            raise ConfigError(f"driver {point.name!r} is given twice, once by {point.value}")
+        plugged[point.name] = point
+    if name in plugged:
+        return plugged[name].load()
+    if name not in shipped:
+        raise ConfigError(f"no driver {name!r} for {kind}; there are: {', '.join(sorted([*shipped, *plugged]))}")
+    module, _, attribute = shipped[name].partition(":")
+    try:
+        return getattr(import_module(module), attribute)
+    except (ImportError, RuntimeError) as e:  # RPi.GPIO raises RuntimeError off a Pi
+        raise DeviceMissing(f"driver {name}: {e} (its library comes with: pip install 'rigbus[rpi]')") from None

@@ -1,0 +1,40 @@
+"""Every error that rigbus raises on purpose, and the exit code it ends a process with.
+
+RigbusError           1   the answer is no, or the work failed
+├── UsageError        2   a wrong command line
+├── DeviceMissing    69   a configured device, or the library for it, is not there
+├── ConfigError      78   a bad configuration (systemd does not restart on it)
+├── JournalError      1   the journal cannot be opened at all
+└── StoreError        1   the database refused; the sink rolls back and tries again
+    └── PoisonError   1   one item can never be stored; the sink sets it aside and goes on
+
+The message is one line that says where and what: it is shown to the user as it is, without a traceback.
+"""
+
+
+class RigbusError(Exception):
+    exit_code = 1
+
+
+class UsageError(RigbusError):
+    exit_code = 2
+
+
+class DeviceMissing(RigbusError):
+    exit_code = 69
+
+
+class ConfigError(RigbusError):
+    exit_code = 78
+
+
+class JournalError(RigbusError):
+    pass
+
+
+class StoreError(RigbusError):
+    pass
+
+
+class PoisonError(StoreError):
+    pass

@@ -1,0 +1,32 @@
+"""Messages on the bus that are no frame of a known stream: counted, and told to the ledger a few times a minute."""
+
+import time
+
+from common.store.items import Noise
+
+_EVERY_S = 10.0
+_MAX_KEYS = 64  # topics that a flood may invent; the rest is counted under "*"
+
+
+class NoiseCount:
+    def __init__(self) -> None:
+        self.total = 0
+        self._counts: dict[tuple[str, str], tuple[int, str]] = {}
+        self._next = 0.0
+
+    def add(self, topic: bytes, cause: str, detail: str) -> None:
+        self.total += 1
+        key = (topic[:64].decode("ascii", "backslashreplace"), cause)
+        if key not in self._counts and len(self._counts) >= _MAX_KEYS:
+            key = ("*", cause)
+        count, first = self._counts.get(key, (0, detail[:200]))
+        self._counts[key] = (count + 1, first)
+
+    def take(self, *, now: bool = False) -> list[Noise]:
+        """What is to be written, at most every ten seconds; with `now` all that there is."""
+        if not self._counts or (not now and time.monotonic() < self._next):
+            return []
+        self._next = time.monotonic() + _EVERY_S
+        out = [Noise(topic, count, cause, detail) for (topic, cause), (count, detail) in self._counts.items()]
+        self._counts.clear()
+        return out

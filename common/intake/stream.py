@@ -1,0 +1,137 @@
+"""One stream at the sink: CATCHUP → LIVE → CATCHUP … → DONE. Pure: frames and chunks in, items for the store out.
+
+LIVE takes the number after its cursor from the bus. Anything else (a hole, a health frame ahead, an end) is CATCHUP:
+numbers come from the publisher's journal, and live frames wait in a bounded ring that is spliced behind each chunk.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from enum import Enum
+
+from common import clock, frames
+from common.frames import AnyFrame, Malformed
+from common.journal.replay import Chunk
+from common.journal.state import KILLED
+from common.store.items import Closed, Cursor, Item, Lost, StreamKey, Taken, Unreadable
+from common.topics import TOPICS
+
+RING = 4096
+
+
+class State(Enum):
+    CATCHUP = "catchup"
+    LIVE = "live"
+    DONE = "done"
+
+
+class Stream:
+    """Numbers of one run. `items` is what waits for the next commit, shared by all streams of the sink."""
+
+    def __init__(self, key: StreamKey, cursor: Cursor, items: list[Item]) -> None:
+        self.key, self._items = key, items
+        self.cursor = cursor.stored_to
+        self.state = State.DONE if cursor.closed else State.CATCHUP
+        self.boot_id = ""
+        self.last = 0  # highest number known to be published
+        self.noted = 0  # what of it the store was told
+        self._ring: deque[tuple[str, AnyFrame]] = deque(maxlen=RING)
+
+    def live(self, topic: str, frame: AnyFrame) -> None:
+        """A frame off the bus."""
+        seq = frame.seq
+        if self.state is State.LIVE:
+            if seq == self.cursor + 1:
+                self._take(topic, frame)
+            elif seq > self.cursor:
+                self.state = State.CATCHUP
+                self._ring.append((topic, frame))
+        elif self.state is State.CATCHUP and seq > self.cursor:
+            self._ring.append((topic, frame))
+
+    def _take(self, topic: str, frame: AnyFrame) -> None:
+        self.cursor = frame.seq
+        self._items.append(Taken(self.key, topic, frame))
+
+    def heard(self, last: int, *, ended: bool) -> None:
+        """The publisher's own word: its last number, and whether the run has ended."""
+        self.last = max(self.last, last)
+        if self.state is State.LIVE and (ended or self.last > self.cursor):
+            self.state = State.CATCHUP
+
+    def rewind(self, cursor: Cursor) -> None:
+        """The store holds less than was taken: go on from there."""
+        self.cursor, self.noted = cursor.stored_to, 0
+        self.state = State.DONE if cursor.closed else State.CATCHUP
+        self._ring.clear()
+
+    def abandon(self) -> None:
+        """Its source knows nothing of it any more: what was published and not stored is gone with the journal."""
+        now = clock.wall_ns()
+        if self.last > self.cursor:
+            self._items.append(Lost(self.key, self.cursor + 1, self.last, "journal_gone", now, now))
+            self.cursor = self.last
+        self._items.append(Closed(self.key, KILLED, now, now))
+        self.state = State.DONE
+        self._ring.clear()
+
+    def replayed(self, chunk: Chunk) -> bool:
+        """A chunk that was asked for at cursor + 1; False when it brought no progress: ask again later."""
+        before = self.cursor, self.state
+        by_seq = _readable(chunk.frames, self.key)
+        losses = iter(chunk.losses)
+        loss = next(losses, None)
+        while self.cursor < chunk.upto:
+            seq = self.cursor + 1
+            while loss is not None and loss[1] < seq:
+                loss = next(losses, None)
+            topic, found = by_seq.get(seq, ("", None))
+            if isinstance(found, Unreadable):
+                self._items.append(found)
+                self.cursor = seq
+            elif found is not None:
+                self._take(topic, found)
+            elif loss is not None and loss[0] <= seq:
+                # a frame that is held beats a range that names it
+                end = min([loss[1], *(s - 1 for s in by_seq if seq < s <= loss[1])])
+                self._items.append(Lost(self.key, seq, end, loss[2], loss[3], loss[4]))
+                self.cursor = end
+            else:
+                # held by the journal, but not even its number can be read
+                reason = "no readable frame of this number"
+                self._items.append(Unreadable(self.key, seq, "*", b"", reason))
+                self.cursor = seq
+        self._splice()
+        self.last = max(self.last, chunk.last)
+        if self.cursor >= chunk.last and not self._ring:
+            if chunk.closed:
+                from_t, to_t = chunk.unknown or (0, 0)
+                self._items.append(Closed(self.key, chunk.closed, from_t, to_t))
+                self.state = State.DONE
+            else:
+                self.state = State.LIVE
+        return before != (self.cursor, self.state)
+
+    def _splice(self) -> None:
+        ring = self._ring
+        while ring and ring[0][1].seq <= self.cursor + 1:
+            topic, frame = ring.popleft()
+            if frame.seq == self.cursor + 1:
+                self._take(topic, frame)
+
+
+def _readable(pairs: Sequence[tuple[bytes, bytes]], key: StreamKey) -> dict[int, tuple[str, AnyFrame | Unreadable]]:
+    """Frames of a chunk by number; one that this version cannot read, but whose number can be read, is set aside."""
+    out: dict[int, tuple[str, AnyFrame | Unreadable]] = {}
+    for raw_topic, payload in pairs:
+        topic = raw_topic.decode("ascii", "replace")
+        try:
+            frame = frames.decode(payload)
+            out[frame.seq] = (topic, frame)
+        except Malformed as e:
+            try:
+                head = frames.decode_head(payload)
+            except Malformed:
+                continue  # not even a number
+            cause = "malformed" if head.k in TOPICS else "unknown_kind"
+            out[head.seq] = (topic, Unreadable(key, head.seq, topic, payload, str(e), cause))
+    return out

@@ -1,0 +1,134 @@
+"""A journal's folder: which files are segments, what they hold. Reads only, without a lock."""
+
+import os
+from collections import Counter as Tally
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from common.journal import format as fmt
+from common.journal.state import Fold
+
+SPARE = "spare"
+
+
+def segment_path(folder: Path, number: int) -> Path:
+    return folder / f"seg-{number:010d}"
+
+
+class Segment(NamedTuple):
+    """One segment. before: run number → last number that stands before it. end: where its valid records end."""
+
+    number: int
+    path: Path
+    size: int
+    t_ns: int
+    inode: int
+    before: dict[int, int]
+    end: int
+
+
+class Scan(NamedTuple):
+    """Everything in a folder. held: run number → intervals [first, last] of frames. damaged: something did not verify.
+
+    gen: the highest seen. bad: files that are no segment of this journal. spares: preallocated files.
+    """
+
+    journal_id: bytes
+    segments: list[Segment]
+    fold: Fold
+    held: dict[int, list[list[int]]]
+    gen: int
+    damaged: bool
+    bad: list[Path]
+    spares: list[Path]
+
+
+def scan_folder(folder: Path, *, alive: bool = False) -> Scan:
+    """Reads all segments, oldest first.
+
+    alive: the writer is at work, so the first record of the newest segment that fails is its end and no damage.
+    A missing folder is an empty journal. Raises OSError for what cannot be read otherwise.
+    """
+    for _ in range(20):
+        try:
+            names = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
+            found = _scan(folder, names, alive)
+        except FileNotFoundError:
+            continue  # trimmed under our feet: start over
+        # a segment made meanwhile would make this one's end look like the journal's
+        if not alive or sorted(p.name for p in folder.iterdir() if p.name != SPARE) == [n for n in names if n != SPARE]:
+            return found
+    return found
+
+
+def _scan(folder: Path, names: list[str], alive: bool) -> Scan:
+    bad, spares = [], []
+    files: list[tuple[int, Path, bytes, fmt.SegmentHead | None]] = []
+    for name in names:
+        path = folder / name
+        if not path.is_file():
+            continue
+        data = path.read_bytes()
+        head = fmt.unpack_head(data)
+        if head is not None:
+            files.append((head.segment, path, data, head))
+        elif name == SPARE or name.endswith(".tmp") or not any(data):
+            spares.append(path)
+        else:
+            digits = name.removeprefix("seg-")
+            files.append((int(digits) if digits.isdigit() else -1, path, data, None))
+    ids = Tally(head.journal_id for _, _, _, head in files if head is not None)
+    journal_id = ids.most_common(1)[0][0] if ids else bytes(8)
+    fold, held, segments = Fold(), dict[int, list[list[int]]](), list[Segment]()
+    gen, damaged = 0, False
+    numbers: set[int] = set()
+    files.sort(key=lambda f: f[0])
+    for number, path, data, head in files:
+        foreign = number < 0 or number in numbers or (head is not None and head.journal_id != journal_id)
+        seed = fmt.seed_of(journal_id, number) if not foreign else 0
+        newest = number == files[-1][0]
+        records = [] if foreign else list(fmt.scan(memoryview(data), seed, resync=not (alive and newest)))
+        if foreign or (head is None and not records):
+            bad.append(path)
+            damaged = True
+            continue
+        numbers.add(number)
+        before, end = {}, fmt.HEAD_SIZE
+        damaged |= head is None or not records
+        for r in records:
+            damaged |= r.offset != end
+            end = r.end
+            gen = max(gen, r.gen)
+            try:
+                fold.apply(r, number)
+            except (msgspec.DecodeError, UnicodeDecodeError, IndexError):
+                damaged = True
+                continue
+            if r.type == fmt.STATE and r.offset == fmt.HEAD_SIZE:
+                before = {run.number: run.last for run in fold.state.runs}
+            elif r.type == fmt.FRAME:
+                spans = held.setdefault(r.run, [])
+                if spans and r.seq == spans[-1][1] + 1:
+                    spans[-1][1] = r.seq
+                else:
+                    spans.append([r.seq, r.seq])
+        segments.append(Segment(number, path, len(data), head.t_ns if head else 0, os.stat(path).st_ino, before, end))
+    return Scan(journal_id, segments, fold, held, gen, damaged, bad, spares)
+
+
+def missing(first: int, last: int, present: list[list[int]]) -> list[tuple[int, int]]:
+    """The parts of first..last that no interval of `present` covers."""
+    out, at = [], first
+    for a, b in sorted(present):
+        if b < at:
+            continue
+        if a > last:
+            break
+        if a > at:
+            out.append((at, a - 1))
+        at = b + 1
+    if at <= last:
+        out.append((at, last))
+    return out

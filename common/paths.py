@@ -1,0 +1,99 @@
+"""Where things stand: sockets and memory journals in the run folder, the store and counters in the data folder."""
+
+import fcntl
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from common.errors import RigbusError, UsageError
+
+MAX_SOCKET_PATH = 107  # bytes of sockaddr_un.sun_path, less the closing zero
+
+
+class Folders(NamedTuple):
+    data: Path
+    run: Path
+
+    @property
+    def store(self) -> Path:
+        return self.data / "rigbus.db"
+
+    @property
+    def bus_in(self) -> Path:
+        return self.run / "in.sock"
+
+    @property
+    def bus_out(self) -> Path:
+        return self.run / "out.sock"
+
+    def ctl(self, src: str) -> Path:
+        return self.run / f"{src}.ctl.sock"
+
+    def counters(self, src: str) -> Path:
+        """Folder of the counter file and the lock, on the disk wherever the journal is."""
+        return self.data / "journal" / src
+
+    def journal(self, src: str, place: str) -> Path:
+        """Folder of the segments."""
+        return (self.data if place == "disk" else self.run) / "journal" / src / "segments"
+
+    def make(self) -> None:
+        """Creates both. Raises RigbusError with the path that cannot be made."""
+        for folder in self:
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as e:
+                raise RigbusError(f"{folder}: cannot be made: {e.strerror}") from None
+
+
+def endpoint(path: Path) -> str:
+    """The ZeroMQ address of a socket file. Raises UsageError where the kernel could not take the path."""
+    if len(os.fsencode(path)) > MAX_SOCKET_PATH:
+        raise UsageError(f"{path}: a socket path may have {MAX_SOCKET_PATH} bytes, this has {len(os.fsencode(path))}")
+    return f"ipc://{path}"
+
+
+def open_to_group(path: Path) -> None:
+    """chmod 0660, and the group `rigbus` where it exists and may be given."""
+    path.chmod(0o660)
+    try:
+        shutil.chown(path, group="rigbus")
+    except (LookupError, PermissionError):
+        pass
+
+
+class Lock:
+    """One process a source: libzmq would silently let a second one steal a live socket path."""
+
+    def __init__(self, path: Path, who: str) -> None:
+        """Raises RigbusError where another process holds it for two seconds (a look by `is_held` is over sooner)."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o660)
+        for _ in range(40):
+            try:
+                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                time.sleep(0.05)
+        os.close(self._fd)
+        raise RigbusError(f"{who}: another process of this name holds {path}")
+
+    def release(self) -> None:
+        os.close(self._fd)
+
+
+def is_held(path: Path) -> bool:
+    """Whether a living process holds a Lock."""
+    try:
+        fd = os.open(path, os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False

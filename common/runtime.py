@@ -1,0 +1,209 @@
+"""What a daemon's run() is given: publish, lose, pace, commands, status. One Runtime a process."""
+
+import os
+import resource
+import select
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import zmq
+
+from common import clock
+from common.bus.ctl import CtlServer, Handler, journal_handlers, no_journal_handlers
+from common.bus.publisher import Publisher
+from common.config.schema import Config, JournalConfig
+from common.errors import RigbusError, StoreError
+from common.frames import Frame, Health, JournalHealth, Loss
+from common.journal.counter import Counter
+from common.journal.journal import Journal, Limits
+from common.journal.recover import open_journal
+from common.log import Log
+from common.notify import Notifier
+from common.paths import Folders, Lock
+from common.realtime import Pace
+
+_PAGE = resource.getpagesize()
+
+
+class Runtime:
+    """A daemon's way to the rig: publish, lose, pace, commands. Made by `entry`, closed when run() returns."""
+
+    def __init__(self, src: str, config: Config, folders: Folders, log: Log, *, journaled: bool) -> None:
+        self.src, self.config, self.folders, self.log = src, config, folders, log
+        self.node = config.node
+        self.run_id = os.urandom(8).hex()
+        self.context: zmq.Context[Any] = zmq.Context()
+        self.notifier = Notifier()
+        self.pace = Pace(self.wait)
+        self.status = ""
+        self.details: dict[str, Any] = {}  # further fields of ctl `status`; replace it whole, another thread reads it
+        self.stopping = False
+        self._stop_fd = os.eventfd(0, os.EFD_NONBLOCK)
+        self._poll = select.poll()
+        self._poll.register(self._stop_fd, select.POLLIN)
+        self._handlers: dict[str, Handler] = {"status": self._status}
+        self._cpu = (time.monotonic(), _cpu_s())
+        self._counted: tuple[float, dict[str, int]] = (time.monotonic(), {})
+        folders.make()
+        here = folders.counters(src)
+        self._lock = Lock(here / "lock", src)
+        self.journal: Journal | None = None
+        self._counter: Counter | None = None
+        self.previous_alive_ns = 0  # wall time of the previous run's last sign of life; 0: none is known
+        if journaled:
+            self._open_journal(here)
+        # the socket first: who hears of this daemon must be able to ask it
+        ops = journal_handlers(self.journal, src) if self.journal is not None else no_journal_handlers(src)
+        self._handlers.update(ops)
+        self._ctl = CtlServer(self.context, folders.ctl(src), log, self._handlers)
+        self._publisher = Publisher(
+            self.context, folders.bus_in, node=self.node, src=src, run=self.run_id, log=log,
+            health=self._make_health, journal=self.journal, counter=self._counter,
+        )  # fmt: skip
+
+    def _open_journal(self, here: Path) -> None:
+        place, limits = journal_limits(self.config.journal, self.src)
+        try:
+            self._counter = Counter(here / "counter")
+        except OSError as e:
+            raise RigbusError(f"{here / 'counter'}: {e.strerror}") from None
+        before = self._counter.before
+        self.previous_alive_ns = max((slot.alive_ns for slot in before), default=0)
+        self._counter.begin(self.run_id, clock.boot_id(), clock.wall_ns())
+        self.journal = open_journal(self.folders.journal(self.src, place), limits, self.run_id, before)
+
+    # ---- publishing
+
+    def publish(self, frame: Frame) -> int:
+        """Numbers, journals and sends a frame; never waits. Returns its seq."""
+        return self._publisher.publish(frame)
+
+    def lose(
+        self, stream: str, unit: Any, count: int | None, cause: str, *, from_t: int, to_t: int, detail: str = ""
+    ) -> None:
+        """Accounts for data that never became a frame; count None: nobody can know."""
+        self.publish(Loss(stream=stream, unit=unit, count=count, cause=cause, from_t=from_t, to_t=to_t, detail=detail))
+
+    def mark_down_time(self, stream: str, unit: Any) -> None:
+        """The time since the previous run's last sign of life: whatever the device did then is unknown."""
+        if self.previous_alive_ns:
+            self.lose(stream, unit, None, "down", from_t=self.previous_alive_ns, to_t=clock.wall_ns())
+
+    def lifetime_total(self, channel: str) -> int:
+        """The journal's lifetime count; where it is new or damaged the store is asked once, and the ledger says so."""
+        assert self.journal is not None
+        total = self.journal.state.totals.get(channel, 0)
+        if not self.journal.damaged or not self.folders.store.exists():
+            return total
+        from common.store.readonly import lifetime_total  # here: sqlite3 is not for every start of every daemon
+
+        try:
+            stored = lifetime_total(self.folders.store, channel)
+        except StoreError as e:
+            self.log.warning("lifetime total not compared with the store", channel=channel, reason=e)
+            return total
+        if stored is None or stored <= total:
+            return total
+        now = clock.wall_ns()
+        detail = f"journal had {total}, the store {stored}"
+        self.log.warning("lifetime total taken from the store", channel=channel, journal=total, store=stored)
+        self.lose(f"pulse/{channel}/", "edge", None, "total_from_store", from_t=now, to_t=now, detail=detail)
+        return stored
+
+    # ---- time and signals
+
+    def wait(self, seconds: float) -> bool:
+        """Sleeps, wakes at once on SIGTERM; True when the daemon is to stop."""
+        if seconds > 0 and not self.stopping:
+            self._poll.poll(seconds * 1000)
+        return self.stopping
+
+    def every(self, period_s: float) -> Iterator[int]:
+        """Deadlines (CLOCK_MONOTONIC ns) without drift until the daemon is to stop; missed ones are counted."""
+        for deadline in self.pace.ticks(period_s):
+            self.notifier.progress()
+            yield deadline
+
+    def stop(self) -> None:
+        """Ends run(): what a signal does."""
+        self.stopping = True
+        os.eventfd_write(self._stop_fd, 1)
+
+    # ---- commands and status
+
+    def on(self, op: str, handler: Handler) -> None:
+        """A device command of the ctl socket: gets the request map, returns the reply's further fields."""
+        self._handlers[op] = handler
+
+    def say(self, status: str) -> None:
+        """What the daemon is doing, in a few words: in `rigbus status` and systemctl status."""
+        if status != self.status:
+            self.status = status
+            self.notifier.send(f"STATUS={status}")
+
+    def _status(self, _: dict[str, Any]) -> dict[str, Any]:
+        health = msgspec.to_builtins(self._make_health(self._publisher, peek=True))
+        return {"health": {**health, "node": self.node, "src": self.src, "run": self.run_id}, **self.details}
+
+    def _make_health(self, publisher: Publisher, *, peek: bool = False) -> Health:
+        """The health frame of this second; peek: a look by `status`, which must not shift the intervals."""
+        now, cpu, counts = time.monotonic(), _cpu_s(), publisher.counts
+        cpu_pct = (cpu - self._cpu[1]) / max(1e-3, now - self._cpu[0]) * 100
+        span = max(1e-3, now - self._counted[0])
+        rates = {topic: round((n - self._counted[1].get(topic, 0)) / span, 3) for topic, n in counts.items()}
+        lateness, missed = self.pace.last if peek else self.pace.take()
+        if not peek:
+            self._cpu, self._counted = (now, cpu), (now, counts)
+        frames, used, oldest = self.journal.fill() if self.journal is not None else (0, 0, 0)
+        return Health(
+            last_seq=self.journal.run.last if self.journal is not None else 0,
+            closed=False,
+            boot_id=clock.boot_id(),
+            journal_id=self.journal.id.hex() if self.journal is not None else "",
+            ctl=str(self.folders.ctl(self.src)),
+            pid=os.getpid(),
+            cpu_pct=round(cpu_pct, 2),
+            rss_bytes=_rss_bytes(),
+            rates=rates,
+            lateness_us=lateness,
+            missed_ticks=missed,
+            journal=JournalHealth(frames, used, oldest),
+            status=self.status,
+        )
+
+    def close(self) -> None:
+        """Drains, says `closed`, serves ctl until acknowledged or for 3 s."""
+        self.notifier.send("STOPPING=1")
+        if not self._publisher.stop():
+            self.log.warning("stopped before every frame was acknowledged; they stay in the journal")
+        self._ctl.stop()
+        self.context.term()
+        if self.journal is not None:
+            self.journal.release()
+        if self._counter is not None:
+            self._counter.close()
+        self._lock.release()
+
+
+def journal_limits(config: JournalConfig, src: str) -> tuple[str, Limits]:
+    """(place, limits) for one source."""
+    own = config.daemon.get(src)
+    place = (own.place if own else None) or config.place
+    max_bytes = (own.max_bytes if own else None) or config.max_bytes
+    if not max_bytes:
+        ram = os.sysconf("SC_PHYS_PAGES") * _PAGE
+        max_bytes = max(1 << 20, min(32 << 20, ram // 20))
+    return place, Limits(max_bytes, config.keep_s, config.sync, place == "disk", tuple(config.consumers))
+
+
+def _cpu_s() -> float:
+    use = resource.getrusage(resource.RUSAGE_SELF)
+    return use.ru_utime + use.ru_stime
+
+
+def _rss_bytes() -> int:
+    with open("/proc/self/statm", encoding="ascii") as f:
+        return int(f.read().split()[1]) * _PAGE

@@ -1,0 +1,213 @@
+"""What is in the store: for commands, the gateway and pages. Works while the sink writes, and on a stopped rig.
+
+Times are wall ns; rows come in the order of time.
+"""
+
+import os
+import sqlite3
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
+from typing import Any, Self
+
+import msgspec
+import numpy as np
+
+from common.errors import StoreError
+from common.store import chunks, readonly
+from common.store.assemble import MAX_SPAN_NS
+from common.store.results import (
+    ALL,
+    Block,
+    EventRow,
+    LedgerRow,
+    PowerRow,
+    PulseRow,
+    Range,
+    SampleSeries,
+    Stats,
+    StreamRow,
+)
+
+_LONG_FRAME_NS = 3600 * 10**9  # a chunk of one slow frame is found if it began at most so long before the range
+
+
+class Reader:
+    """Made by `open_reader`; belongs to one thread. Every method raises StoreError where the database refuses."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._conn, self._immutable = readonly.connect(path)
+        self._file = _inode(path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._conn.close()
+
+    def pulses(self, range: Range = ALL, channel: str | None = None) -> list[PulseRow]:
+        """One row an accepted edge."""
+        where, values = ("AND channel = ?", [channel]) if channel is not None else ("", [])
+        rows = self._newest("t_ns, channel, total FROM pulses", range, where, values)
+        return [PulseRow(*row) for row in rows]
+
+    def power(self, imp_per_kwh: Mapping[str, float], range: Range = ALL, channel: str | None = None) -> list[PowerRow]:
+        """Power from the time between consecutive edges of a channel: P = 3.6e6 · pulses / (imp_per_kwh · Δt) W.
+
+        pulses is what the lifetime total grew by: 1, or more where frames between were lost; then P is their mean.
+        """
+        rows = self.pulses(range, channel)
+        found = []
+        for name in {row.channel for row in rows}:
+            of_channel = [row for row in rows if row.channel == name]
+            imp = imp_per_kwh.get(name)
+            for before, row in pairwise([self._edge_before(of_channel[0]), *of_channel]):
+                assert row is not None
+                watts = _watts(before, row, imp)
+                found.append(PowerRow(*row, watts, row.total / imp if imp else None))
+        return sorted(found)
+
+    def blocks(self, sensor: str, range: Range = ALL) -> Iterator[Block]:
+        """The chunks of a sensor that reach into the range, oldest first, decoded; not cut to the range."""
+        # Range.last counts samples: from the newest backwards, until there are enough.
+        picked: list[int] = []
+        have = 0
+        for rowid, n in self._chunk_ids(sensor, range):
+            if range.last is not None and have >= range.last:
+                break
+            have += n if picked else 0  # the newest may reach beyond the range: not counted
+            picked.append(rowid)
+        for rowid in reversed(picked):
+            yield from map(_block, self._all(f"SELECT {_BLOCK_COLUMNS} FROM sample_chunks WHERE id = ?", [rowid]))
+
+    def samples(self, sensor: str, range: Range = ALL) -> SampleSeries:
+        """The samples of a sensor within the range. StoreError where axes or unit change in it."""
+        times, values, axes, unit = [np.empty(0, np.int64)], [], None, ""
+        for block in self.blocks(sensor, range):
+            if axes is not None and (block.axes, block.unit) != (axes, unit):
+                raise StoreError(
+                    f"{sensor}: axes or unit change at {block.t_ns[0]} ns: ask for the time before or after"
+                )
+            axes, unit = block.axes, block.unit
+            inside = (block.t_ns >= range.from_ns) & (block.t_ns < range.to_ns)
+            times.append(block.t_ns[inside])
+            values.append(block.counts[inside].astype(np.float64) * block.scale)
+        t_ns = np.concatenate(times)
+        joined = np.concatenate(values) if values else np.empty((0, 0))
+        if range.last is not None:
+            t_ns, joined = t_ns[max(0, len(t_ns) - range.last) :], joined[max(0, len(joined) - range.last) :]
+        return SampleSeries(t_ns, joined, axes or [], unit)
+
+    def sensors(self) -> list[str]:
+        """Names of the sensors of the newest 1,000 chunks (all of a week would take seconds)."""
+        newest = "(SELECT sensor FROM sample_chunks ORDER BY id DESC LIMIT 1000)"
+        return [name for (name,) in self._all(f"SELECT DISTINCT sensor FROM {newest} ORDER BY sensor")]
+
+    def streams(self) -> list[StreamRow]:
+        """Every run of every source, in the order they were first seen."""
+        return [StreamRow(*row) for row in self._all(f"SELECT {', '.join(StreamRow._fields)} FROM streams ORDER BY id")]
+
+    def ledger(self, range: Range = ALL) -> list[LedgerRow]:
+        """What is known to be lost."""
+        columns = (
+            "t_ns, stream_id, node, src, run, stream, unit, count, cause, from_seq, to_seq, from_t_ns, to_t_ns, detail"
+        )
+        joined = "(SELECT ledger.*, node, src, run FROM ledger LEFT JOIN streams ON streams.id = stream_id)"
+        return [LedgerRow(*row) for row in self._newest(f"{columns} FROM {joined}", range)]
+
+    def events(self, range: Range = ALL) -> list[EventRow]:
+        """What happened, of all that is not data: losses, settings of the clock, events that daemons sent."""
+        merged = """(
+            SELECT t_ns, 'ledger' AS origin, cause AS what, stream AS source, id,
+                   coalesce(count, 'an unknown number of') || ' ' || unit || iif(count = 1, '', 's')
+                   || iif(detail = '', '', ': ' || detail) AS detail FROM ledger
+            UNION ALL SELECT t_ns, 'clock_steps', 'clock_step', boot_id, id,
+                   step_ns || ' ns' || iif(detail = '', '', ': ' || detail) FROM clock_steps
+            UNION ALL SELECT CAST(ts * 1e9 AS INTEGER), 'system_events', event_type, source, id,
+                   level || iif(coalesce(detail, '') = '', '', ': ' || detail) FROM system_events)"""
+        return [EventRow(*row) for row in self._newest(f"t_ns, origin, what, source, detail FROM {merged}", range)]
+
+    def dbstats(self) -> Stats:
+        """Rows of every table, and the size of the files."""
+        names = self._all(
+            "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name"
+        )
+        tables = {name: int(self._all(f'SELECT count(*) FROM "{name}"')[0][0]) for (name,) in names}
+        free = self._all("SELECT freelist_count * page_size FROM pragma_freelist_count, pragma_page_size")[0][0]
+        return Stats(tables, _size(self.path), int(free), _size(f"{self.path}-wal"))
+
+    def _edge_before(self, row: PulseRow) -> PulseRow | None:
+        before = "channel = ? AND t_ns < ? ORDER BY t_ns DESC, id DESC LIMIT 1"
+        found = self._all(f"SELECT t_ns, channel, total FROM pulses WHERE {before}", [row.channel, row.t_ns])
+        return PulseRow(*found[0]) if found else None
+
+    def _chunk_ids(self, sensor: str, range: Range) -> list[tuple[int, int]]:
+        """id and n of the chunks of a range, newest first; also those that began before it and may reach into it."""
+        chunk_before, frame_before = (max(ALL.from_ns, range.from_ns - ns) for ns in (MAX_SPAN_NS, _LONG_FRAME_NS))
+        return self._all(
+            "SELECT id, n FROM sample_chunks WHERE sensor = ?1 AND t_ns < ?2 AND t_ns >= min(?3, coalesce((SELECT "
+            "max(t_ns) FROM sample_chunks WHERE sensor = ?1 AND t_ns <= ?4 AND t_ns >= ?5), ?3)) "
+            "ORDER BY t_ns DESC, id DESC",
+            [sensor, range.to_ns, chunk_before, range.from_ns, frame_before],
+        )
+
+    def _newest(self, what: str, range: Range, where: str = "", values: list[Any] | None = None) -> list[Any]:
+        limit = -1 if range.last is None else range.last
+        rows = self._all(
+            f"SELECT {what} WHERE t_ns >= ? AND t_ns < ? {where} ORDER BY t_ns DESC, id DESC LIMIT ?",
+            [range.from_ns, range.to_ns, *(values or []), limit],
+        )
+        rows.reverse()
+        return rows
+
+    def _all(self, sql: str, values: list[Any] | None = None) -> list[Any]:
+        try:
+            # The rig may have been started, so that the file changes now, or the database been replaced.
+            if (self._immutable and os.path.exists(f"{self.path}-wal")) or _inode(self.path) != self._file:
+                self._conn.close()
+                self._conn, self._immutable = readonly.connect(self.path)
+                self._file = _inode(self.path)
+            return self._conn.execute(sql, values or []).fetchall()
+        except (sqlite3.Error, FileNotFoundError) as e:
+            raise StoreError(f"{self.path}: {e}") from e
+
+
+def open_reader(path: str | os.PathLike[str]) -> Reader:
+    """FileNotFoundError: there is no database. StoreError: it cannot be read, or is none of ours."""
+    return Reader(os.path.abspath(path))
+
+
+_BLOCK_COLUMNS = "t_ns, n, rate_hz, axes, unit, scale, dtype, dt_ns, encoding, data, id"
+
+
+def _block(row: tuple[Any, ...]) -> Block:
+    t_ns, n, rate_hz, axes_json, unit, scale, dtype, dt_ns, encoding, data, rowid = row
+    if encoding != chunks.ENCODING:
+        raise StoreError(f"sample_chunks {rowid}: encoding {encoding!r} is not known to this rigbus")
+    axes = msgspec.json.decode(axes_json, type=list[str])
+    try:
+        counts = chunks.decode(data, n, len(axes), dtype)
+        return Block(chunks.times(t_ns, dt_ns, n), counts, axes, unit, scale, rate_hz)
+    except ValueError as e:
+        raise StoreError(f"sample_chunks {rowid}: {e}") from e
+
+
+def _watts(before: PulseRow | None, row: PulseRow, imp_per_kwh: float | None) -> float | None:
+    if before is None or not imp_per_kwh or row.t_ns <= before.t_ns or row.total <= before.total:
+        return None
+    return 3.6e6 * (row.total - before.total) / (imp_per_kwh * (row.t_ns - before.t_ns) * 1e-9)
+
+
+def _inode(path: str) -> tuple[int, int]:
+    found = os.stat(path)
+    return found.st_dev, found.st_ino
+
+
+def _size(path: str) -> int:
+    try:
+        return os.path.getsize(path)
+    except OSError:
+        return 0

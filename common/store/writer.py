@@ -1,0 +1,235 @@
+"""The one writer of `rigbus.db`: what `commit` returned from is on the disk, rows, ledger and cursors together.
+
+One thread owns a Store. After any StoreError nothing of that commit is stored, and `cursors()` tells from where to go
+on: also where the file was corrupt and a new one has begun. No caller needs to open it again.
+"""
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Literal, Self
+
+from common.errors import StoreError
+from common.frames import Health
+from common.store import database
+from common.store.items import Closed, Cursor, Item, Lost, Noise, StreamKey, Taken
+from common.store.minutes import Minutes
+from common.store.rows import Row, health_row
+from common.store.transaction import POISON, Stream, Transaction
+
+Published = Mapping[StreamKey, tuple[int, str]]
+NOTHING: Published = MappingProxyType({})
+# What passes by itself, with the connection as good as before; after anything else it is opened anew.
+_PASSING = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL)
+_I64 = 2**63 - 1
+
+
+class Store:
+    """Made by `Store.open`."""
+
+    def __init__(self, path: str, synchronous: str, busy_ms: int) -> None:
+        self.path = path
+        self._synchronous = synchronous
+        self._busy_ms = busy_ms
+        self._conn: sqlite3.Connection | None = None
+        self._file = (0, 0)
+        self._doubtful = False  # an I/O error ended the last connection: what can be read may not be on the disk
+        self._streams: dict[StreamKey, Stream] = {}
+        self._minutes = Minutes()
+        self._clock_steps: list[Row] = []
+
+    @classmethod
+    def open(
+        cls, path: str | os.PathLike[str], synchronous: Literal["full", "extra"] = "full", busy_ms: int = 2000
+    ) -> Self:
+        """Open or make the database. A corrupt one is set aside, with a ledger row in the new one.
+
+        busy_ms: how long another writer may hold the lock before a call fails. StoreError: it cannot be opened now
+        (locked, full, not permitted), or belongs to a newer rigbus.
+        """
+        store = cls(os.path.abspath(path), synchronous, busy_ms)
+        store.cursors()
+        return store
+
+    def cursors(self) -> dict[StreamKey, Cursor]:
+        """Every stream with the number up to which it is stored. StoreError: it cannot be opened now."""
+        if self._conn is None or self._moved():
+            self._connect()
+        return {key: Cursor(stream.stored_to, stream.closed) for key, stream in self._streams.items()}
+
+    def commit(self, items: Sequence[Item], published: Published = NOTHING) -> None:
+        """Store all items, in order, each stream from its cursor on, in one transaction that is on the disk at return.
+
+        published: per stream the highest number its publisher told of, and its boot id. An item whose data cannot be
+        stored goes to quarantine and into the ledger, the others are stored. Nothing new: nothing is written.
+        StoreError: nothing is stored; the items may be given again, from where `cursors()` then stands.
+        AssertionError: an item does not start right after its stream's cursor.
+        """
+        conn = self._connection()
+        keys = self._check(items)
+        due = self._minutes.due()
+        if not (items or due or self._clock_steps or self._news(published)):
+            return
+        keys.update(published)
+        keys.update(key for key, _, _ in due)
+        try:
+            try:
+                streams = self._write(conn, items, published, keys, each=False)
+            except POISON:
+                streams = self._write(conn, items, published, keys, each=True)
+        except sqlite3.Error as e:
+            raise self._failed(e) from e
+        except StoreError:
+            self._disconnect()  # another writer was here: read again what is stored
+            raise
+        self._streams = streams
+        self._minutes.written(due)
+        self._clock_steps.clear()
+
+    def health(self, frame: Health) -> None:
+        """Remember a health frame; the next commit in which a row of its source is due writes it."""
+        self._minutes.add(frame)
+
+    def clock_step(self, t_ns: int, boot_id: str, step_ns: int, detail: str) -> None:
+        """The wall clock was set by step_ns at t_ns (wall, after it). Written with the next commit."""
+        self._clock_steps.append((t_ns, boot_id, max(-_I64, min(step_ns, _I64)), detail))
+
+    def close(self) -> None:
+        """Fold the log into the database: a stopped rig has no -wal file."""
+        self._disconnect()
+
+    def _connection(self) -> sqlite3.Connection:
+        """The open connection, opened anew where needed. StoreError also where what is stored has changed thereby."""
+        if self._conn is None or self._moved():
+            before = self._streams
+            self._connect()
+            if self._streams != before:
+                raise StoreError(f"{self.path}: opened anew, and not as it was left; cursors() tells what is stored")
+        assert self._conn is not None
+        return self._conn
+
+    def _moved(self) -> bool:
+        """Whether the path leads to another file by now: rows written to a deleted file would be acknowledged."""
+        try:
+            found = os.stat(self.path)
+        except OSError:
+            return True
+        return (found.st_dev, found.st_ino) != self._file
+
+    def _connect(self) -> None:
+        self._disconnect()
+        try:
+            self._open("")
+        except sqlite3.Error as e:
+            if not database.is_corrupt(e):
+                raise StoreError(f"{self.path}: {e}") from e
+            self._set_aside(e)
+        except OSError as e:
+            raise StoreError(f"{self.path}: {e.strerror}") from e
+
+    def _open(self, reason: str) -> None:
+        conn = database.connect(self.path, self._synchronous, self._busy_ms, reason)
+        try:
+            if self._doubtful:
+                database.rewrite(conn)
+            found = os.stat(self.path)
+            rows = conn.execute(
+                "SELECT node, src, run, id, boot_id, stored_to, published_to, closed FROM streams"
+            ).fetchall()
+        except BaseException:
+            conn.close()
+            raise
+        self._streams = {StreamKey(*row[:3]): Stream(*row[3:]) for row in rows}
+        self._file = (found.st_dev, found.st_ino)
+        self._doubtful = False
+        self._conn = conn
+
+    def _disconnect(self) -> None:
+        if self._conn is not None:
+            with contextlib.suppress(sqlite3.Error):
+                self._conn.close()
+            self._conn = None
+
+    def _set_aside(self, error: sqlite3.Error) -> str:
+        """Move a corrupt file away and begin a new one; where the old one lies."""
+        try:
+            aside = database.set_aside(self.path)
+            self._disconnect()
+            self._doubtful = False
+            self._open(str(error))
+        except sqlite3.Error as e:
+            raise StoreError(f"{self.path}: corrupt ({error}), and no new one can be made: {e}") from e
+        except OSError as e:
+            raise StoreError(f"{self.path}: corrupt ({error}), and cannot be replaced: {e.strerror}") from e
+        return aside
+
+    def _failed(self, error: sqlite3.Error) -> StoreError:
+        """What to raise for an error of the database, after doing what it calls for."""
+        if database.is_corrupt(error):
+            return StoreError(f"{self.path}: {error}; a new one has begun, the old one is {self._set_aside(error)}")
+        if database.primary_code(error) not in _PASSING:
+            self._disconnect()
+            self._doubtful = True
+        return StoreError(f"{self.path}: {error}")
+
+    def _check(self, items: Sequence[Item]) -> set[StreamKey]:
+        """The streams of the items. AssertionError where one does not start right after its stream's cursor."""
+        reached: dict[StreamKey, int] = {}
+        last: StreamKey | None = None
+        cursor = 0
+        for item in items:
+            if isinstance(item, Noise):
+                continue
+            key = item.key
+            if key is not last:
+                if last is not None:
+                    reached[last] = cursor
+                stored = self._streams.get(key)
+                last, cursor = key, reached.get(key, stored.stored_to if stored else 0)
+            if isinstance(item, Taken):
+                start = end = item.frame.seq
+            elif isinstance(item, Lost):
+                start, end = item.from_seq, item.to_seq
+            elif isinstance(item, Closed):
+                continue
+            else:
+                start = end = item.seq
+            if start != cursor + 1 or end < start:
+                raise AssertionError(f"{'/'.join(key)} is stored to {cursor}, and got {start}..{end}")
+            cursor = end
+        if last is not None:
+            reached[last] = cursor
+        return set(reached)
+
+    def _news(self, published: Published) -> bool:
+        """Whether publishers told anything that is not stored yet."""
+        for key, (last, boot_id) in published.items():
+            stream = self._streams.get(key)
+            if stream is None or last > stream.published_to or (boot_id and boot_id != stream.boot_id):
+                return True
+        return False
+
+    def _write(
+        self, conn: sqlite3.Connection, items: Sequence[Item], published: Published, keys: set[StreamKey], *, each: bool
+    ) -> dict[StreamKey, Stream]:
+        """One transaction; each: item by item where needed, so that none can fail the others. The new streams."""
+        conn.execute("BEGIN IMMEDIATE")
+        try:
+            work = Transaction(conn, self._streams)
+            work.ensure(keys)
+            (work.store_each if each else work.store)(items)
+            for key, (last, boot_id) in published.items():
+                work.tell(key, last, boot_id)
+            for key, frame, worst in self._minutes.due():
+                work.try_insert("health", health_row(frame, worst, work.id_of(key)))
+            work.insert("clock_steps", self._clock_steps)
+            streams = work.finish()
+            conn.execute("COMMIT")
+        except BaseException:
+            if conn.in_transaction:
+                with contextlib.suppress(sqlite3.Error):
+                    conn.execute("ROLLBACK")
+            raise
+        return streams

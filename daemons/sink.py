@@ -1,0 +1,93 @@
+"""Stores every frame: rows, ledger and cursors in one transaction, fsync, then the acknowledgement."""
+
+import sys
+import time
+
+from common import clock
+from common.config.schema import SinkConfig
+from common.errors import StoreError
+from common.intake.intake import Intake
+from common.runtime import Runtime
+from common.service import entry
+from common.store.writer import Store
+
+_NAP_S = 0.1  # frames wait in the socket meanwhile: one wake-up takes them all
+_MAX_BYTES = 6 << 20
+_STEP_NS = 20_000_000  # a wall clock that moves more than that against BOOTTIME between two commits was set
+
+
+class Committer:
+    """One transaction each commit_s; after an error everything is taken again from the journals."""
+
+    def __init__(self, rt: Runtime, cfg: SinkConfig, store: Store, intake: Intake) -> None:
+        self._rt, self._cfg, self._store, self._intake = rt, cfg, store, intake
+        self._next = time.monotonic() + cfg.commit_s
+        self._ok = True
+        self._offset_ns = clock.wall_minus_boot_ns()
+        self.frames = 0
+
+    def due(self) -> bool:
+        now, intake = time.monotonic(), self._intake
+        return now >= self._next or (self._ok and (intake.end_seen or intake.taken_bytes > _MAX_BYTES))
+
+    def commit(self, *, last: bool = False) -> None:
+        """Stores what is there. A store that refuses is tried again after a second; nothing piles up meanwhile."""
+        intake, store = self._intake, self._store
+        self._next = time.monotonic() + self._cfg.commit_s
+        self._watch_clock()
+        try:
+            if not self._ok:
+                intake.rewind(store.cursors())
+            intake.items += intake.noise.take(now=last)
+            store.commit(intake.items, intake.published)
+        except StoreError as e:
+            if self._ok:
+                self._rt.log.error("the store refuses; frames stay in the journals", reason=str(e))
+            self._ok = False
+            intake.suspend()
+            self._next = time.monotonic() + 1.0
+            return
+        if not self._ok:
+            self._rt.log.info("the store takes rows again")
+            self._ok = True
+        self.frames += len(intake.items)
+        intake.stored()
+        intake.resume()
+
+    def _watch_clock(self) -> None:
+        offset = clock.wall_minus_boot_ns()
+        step = offset - self._offset_ns
+        self._offset_ns = offset
+        if abs(step) > _STEP_NS:
+            self._store.clock_step(clock.wall_ns(), clock.boot_id(), step, "")
+            self._rt.log.warning("the wall clock was set", step_s=f"{step / 1e9:+.3f}")
+
+    def report(self) -> None:
+        lags = self._intake.lags()
+        state = "storing" if self._ok else "the store refuses"
+        self._rt.say(f"{state}, {self.frames} frames, {sum(lags.values())} behind")
+        self._rt.details = {"stored_frames": self.frames, "behind": lags, "noise": self._intake.noise.total}
+
+
+def run(rt: Runtime, cfg: SinkConfig) -> None:
+    store = Store.open(str(rt.folders.store), cfg.synchronous)
+    intake = Intake(rt.context, rt.config, rt.folders, store.cursors(), rt.log)
+    intake.on_health = store.health
+    committer = Committer(rt, cfg, store, intake)
+    try:
+        while not rt.stopping:
+            if intake.step(0.05 if intake.catching_up else 0.5) < 100 and not intake.catching_up:
+                rt.wait(_NAP_S)
+            if committer.due():
+                committer.commit()
+                committer.report()
+            rt.notifier.progress()
+        intake.step(0)
+        committer.commit(last=True)
+    finally:
+        intake.close()
+        store.close()
+
+
+if __name__ == "__main__":
+    sys.exit(entry("sink", __doc__, lambda config: config.sink, run, journaled=False))

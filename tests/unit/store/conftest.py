@@ -1,0 +1,82 @@
+"""Frames of one stream, numbered as a publisher would, and a store in a folder of its own."""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from common import frames, topics
+from common.store.items import StreamKey, Taken
+from common.store.writer import Store
+
+T, MONO = 1_760_000_000_000_000_000, 10**12
+
+
+class Maker:
+    """Makes the next items of one stream."""
+
+    def __init__(self, src: str = "pulse", run: str = "0" * 16) -> None:
+        self.key = StreamKey("rig1", src, run)
+        self.seq = 0
+
+    def take(self, frame_type: type[frames.Frame], **fields: Any) -> Taken:
+        self.seq += 1
+        at = {"t": T + self.seq * 10**6, "mono": MONO + self.seq * 10**6, "seq": self.seq}
+        frame: Any = frame_type(node="rig1", src=self.key.src, run=self.key.run, **{**at, **fields})
+        return Taken(self.key, topics.topic_of(frame), frame)
+
+    def pulse(self, **fields: Any) -> Taken:
+        return self.take(frames.Pulse, **{"channel": "import", "edges": [0], "total": self.seq + 1, **fields})
+
+    def samples(self, n: int = 8, **fields: Any) -> Taken:
+        step = 1_250_000
+        at = self.seq * n * step
+        base = {"t": T + at, "mono": MONO + at, "sensor": "v", "rate_hz": 800.0, "nominal_hz": 800.0, "n": n}
+        base |= {"axes": ["x", "y", "z"], "unit": "g", "scale": 0.5, "dtype": "<i2"}
+        base |= {"values": bytes(range(256))[: 6 * n], "dt_ns": step}
+        return self.take(frames.Samples, **{**base, **fields})
+
+    def health(self, **fields: Any) -> frames.Health:
+        late = frames.Lateness(p50=1.0, p99=2.0, p999=3.0, max=4.0)
+        base: dict[str, Any] = {"last_seq": 7, "closed": False, "boot_id": "b", "journal_id": "j", "ctl": "c", "pid": 9}
+        base |= {"cpu_pct": 1.5, "rss_bytes": 1000, "rates": {"pulse/import/": 2.0}, "lateness_us": late}
+        base |= {"missed_ticks": 0, "journal": frames.JournalHealth(frames=1, bytes=2, oldest=3), "t": T, "mono": MONO}
+        return frames.Health(node="rig1", src=self.key.src, run=self.key.run, **{**base, **fields})
+
+
+@pytest.fixture
+def maker() -> Maker:
+    return Maker()
+
+
+@pytest.fixture
+def new_maker() -> type[Maker]:
+    return Maker
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "rigbus.db"
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[Store]:
+    opened = Store.open(path, busy_ms=50)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def rows(path: Path) -> Callable[..., list[Any]]:
+    """Runs one statement in a connection of its own."""
+
+    def run(sql: str, *values: Any) -> list[Any]:
+        conn = sqlite3.connect(path)
+        try:
+            return conn.execute(sql, values).fetchall()
+        finally:
+            conn.close()
+
+    return run
