@@ -20,6 +20,7 @@ class Framer:
         self._full = max(1, round(cfg.rate_hz * cfg.frame_ms / 1e3))
         self._blocks: list[bytes] = []
         self._n = self._first_ns = self._next_ns = 0
+        self._wall = clock.WallOffset()
         self._topic = f"samples/{cfg.name}/"
         rt.mark_down_time(self._topic, "sample")
 
@@ -27,7 +28,7 @@ class Framer:
         late = (block.t_ns - self._next_ns + self._step_ns // 2) // self._step_ns
         if self._next_ns and late > 0:
             self.flush()
-            wall = clock.wall_minus_boot_ns() + clock.boot_minus_monotonic_ns()
+            wall = self._wall.ns() + clock.boot_minus_monotonic_ns()
             self._rt.lose(
                 self._topic, "sample", late, "late", from_t=self._next_ns + wall, to_t=block.t_ns + wall
             )  # the loop was kept from running: these samples were never taken
@@ -47,7 +48,7 @@ class Framer:
             Samples(
                 sensor=self._cfg.name, rate_hz=s.rate_hz, nominal_hz=self._cfg.rate_hz, n=self._n, axes=s.axes,
                 unit=s.unit, scale=s.scale, dtype=s.dtype, values=b"".join(self._blocks), dt_ns=self._step_ns,
-                t=mono + clock.wall_minus_boot_ns(), mono=mono,
+                t=mono + self._wall.ns(), mono=mono,
             )
         )  # fmt: skip
         self._blocks, self._n = [], 0

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from common.cli.context import add_format, print_json
 from common.config.check import daemons
 from common.config.keys import Path, Shape, dotted, fields, literal, quoted, shape_of
 from common.config.load import Loaded, load
@@ -27,8 +28,7 @@ def register(sub: "argparse._SubParsersAction[argparse.ArgumentParser]", common:
         if verb == "enabled":
             one.add_argument("daemon", metavar="DAEMON")
         else:
-            one.add_argument("--format", choices=("text", "json"), default="text")
-            one.add_argument("--json", dest="format", action="store_const", const="json", help="same as --format json")
+            add_format(one)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -45,7 +45,7 @@ def _check(args: argparse.Namespace, loaded: Loaded) -> int:
     loaded.folders(args.data, args.run_dir)
     files = [str(file) for file in loaded.sources]
     if args.format == "json":
-        print(_json({"files": files, "ok": True}))
+        print_json({"files": files, "ok": True})
     else:
         print(*files, "ok", sep="\n")
     return 0
@@ -68,7 +68,7 @@ def _show(args: argparse.Namespace, loaded: Loaded) -> int:
     if args.format == "json":
         keys = {dotted(row.path): sources.get(row.path, "default") for row in _rows(loaded.config) if not row.header}
         files = [str(file) for file in loaded.sources]
-        print(_json({"files": files, "config": msgspec.to_builtins(loaded.config), "sources": keys}))
+        print_json({"files": files, "config": msgspec.to_builtins(loaded.config), "sources": keys})
         return 0
     for row in _rows(loaded.config):
         if row.header:
@@ -105,7 +105,3 @@ def _rows(table: msgspec.Struct, path: Path = ()) -> Iterator[_Row]:
     for here, header, value in inner:
         yield _Row(here, header=header)
         yield from _rows(value, here)
-
-
-def _json(document: Any) -> str:
-    return msgspec.json.encode(document).decode()

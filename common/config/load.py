@@ -72,7 +72,7 @@ def _text(file: FilePath, order: int) -> str:
     except ValueError as error:
         raise ConfigError(f"{str(file)!r}: cannot be read: {error}") from error
     try:
-        return raw.decode("utf-8-sig").replace("\r\n", "\n")
+        return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         refuse(Source(order, str(file), line), (), f"not UTF-8 text: byte 0x{error.object[error.start]:02x}")

@@ -3,25 +3,17 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 import common
 from common.config.schema import Config
 from common.errors import ConfigError, UsageError
+from common.paths import MAX_SOCKET_PATH, Folders
 
 SYSTEM_FILE = Path("/etc/rigbus/rigbus.toml")
 SYSTEM_FOLDERS = (Path("/var/lib/rigbus"), Path("/run/rigbus"))  # as the units' StateDirectory, RuntimeDirectory
 CHECKOUT = Path(common.__file__).parent.parent
 _IN_CHECKOUT = Path("config/rigbus.toml")
-_LONGEST_SOCKET = "highspeed.ctl.sock"
-_SOCKET_BYTES = 107  # sun_path of unix(7) has 108 bytes, one of them the final zero
-
-
-class Folders(NamedTuple):
-    """data: the store, disk journals, counters. run: sockets, memory journals. Both absolute; they may not exist."""
-
-    data: Path
-    run: Path
+_LONGEST_NAME = "highspeed"  # of the daemons: its socket has the longest path
 
 
 def find(path: str | None, environ: Mapping[str, str]) -> Path:
@@ -62,7 +54,7 @@ def conf_d(main: Path) -> list[Path]:
 
 
 def resolve_paths(config: Config, main: Path, data: str | None = None, run_dir: str | None = None) -> Folders:
-    """The folders to work in: the command line (`data`, `run_dir`), else the configuration, else by where `main` is.
+    """The folders to work in, absolute; they may not exist. The command line (`data`, `run_dir`), else the configuration, else by where `main` is.
 
     Relative ones: on the command line to the current folder, in the configuration to the folder that the defaults are
     in, for a file under /etc/rigbus to `/`. UsageError when sockets in the run folder would have too long a path.
@@ -72,11 +64,11 @@ def resolve_paths(config: Config, main: Path, data: str | None = None, run_dir: 
         data=_folder(data, config.paths.data, base, defaults[0]),
         run=_folder(run_dir, config.paths.run, base, defaults[1]),
     )
-    socket = os.fsencode(folders.run / _LONGEST_SOCKET)
-    if len(socket) > _SOCKET_BYTES:
+    socket = os.fsencode(folders.ctl(_LONGEST_NAME))
+    if len(socket) > MAX_SOCKET_PATH:
         raise UsageError(
             f"{folders.run}: too long for a run folder: its sockets would have paths of {len(socket)} bytes, "
-            f"and {_SOCKET_BYTES} are allowed; choose another by --run-dir or paths.run"
+            f"and {MAX_SOCKET_PATH} are allowed; choose another by --run-dir or paths.run"
         )
     return folders
 

@@ -118,17 +118,21 @@ def _unknown(key: str, known: Mapping[str, Any]) -> str:
     return f"unknown key; did you mean {near[0]}?" if near else f"unknown key; known here: {', '.join(known)}"
 
 
-def merge(base: Table, over: Table) -> Table:
-    """`over` on top of `base`: tables and arrays of tables merge, other values replace.
+def merge(base: Table, over: Table, keep: str = "") -> Table:
+    """`over` on top of `base`: tables and arrays of tables merge, other values replace, but for the key `keep`.
 
     An empty array of tables (`channel = []`) replaces too: it is the way to drop what an earlier file has.
+    An element's name keeps its source: later layers say it again only to find the element.
     """
     if over.is_array and not over.items:
         return over
     items = dict(base.items)
     for key, node in over.items.items():
         old = items.get(key)
-        items[key] = merge(old, node) if isinstance(old, Table) and isinstance(node, Table) else node
+        if isinstance(old, Table) and isinstance(node, Table):
+            items[key] = merge(old, node, keep="name" if base.is_array else "")
+        elif key != keep:
+            items[key] = node
     return Table(base.source, items, base.is_array)
 
 

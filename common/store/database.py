@@ -52,9 +52,9 @@ def connect(path: str, synchronous: str, busy_ms: int, reason: str = "") -> sqli
     try:
         conn.execute(f"PRAGMA synchronous = {synchronous}")
         conn.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
-        conn.execute("PRAGMA journal_mode = WAL")
         conn.execute("PRAGMA temp_store = MEMORY")
         schema.migrate(conn)
+        conn.execute("PRAGMA journal_mode = WAL")  # after migrate, which refuses what is not ours
         # A writer killed between write and fsync left commits that can be read but are not yet on the disk. Whoever
         # reads a cursor from here acknowledges it, so they must be.
         _fsync(f"{path}-wal")

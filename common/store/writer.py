@@ -72,8 +72,7 @@ class Store:
         due = self._minutes.due()
         if not (items or due or self._clock_steps or self._news(published)):
             return
-        keys.update(published)
-        keys.update(key for key, _, _ in due)
+        keys += [*published, *(key for key, _, _ in due)]
         try:
             try:
                 streams = self._write(conn, items, published, keys, each=False)
@@ -174,8 +173,8 @@ class Store:
             self._doubtful = True
         return StoreError(f"{self.path}: {error}")
 
-    def _check(self, items: Sequence[Item]) -> set[StreamKey]:
-        """The streams of the items. AssertionError where one does not start right after its stream's cursor."""
+    def _check(self, items: Sequence[Item]) -> list[StreamKey]:
+        """The streams of the items, as they come. AssertionError: an item does not start right after its cursor."""
         reached: dict[StreamKey, int] = {}
         last: StreamKey | None = None
         cursor = 0
@@ -201,7 +200,7 @@ class Store:
             cursor = end
         if last is not None:
             reached[last] = cursor
-        return set(reached)
+        return list(reached)
 
     def _news(self, published: Published) -> bool:
         """Whether publishers told anything that is not stored yet."""
@@ -212,7 +211,13 @@ class Store:
         return False
 
     def _write(
-        self, conn: sqlite3.Connection, items: Sequence[Item], published: Published, keys: set[StreamKey], *, each: bool
+        self,
+        conn: sqlite3.Connection,
+        items: Sequence[Item],
+        published: Published,
+        keys: Sequence[StreamKey],
+        *,
+        each: bool,
     ) -> dict[StreamKey, Stream]:
         """One transaction; each: item by item where needed, so that none can fail the others. The new streams."""
         conn.execute("BEGIN IMMEDIATE")

@@ -105,9 +105,10 @@ def test_the_later_layer_wins_leaf_by_leaf(one, two):
     kept = {path: value for path, value in leaves(base) if not any(path[: len(array)] == array for array in gone)}
     merged = merge(base, over)
     assert dict(leaves(merged)) == kept | dict(leaves(over))
-    given_by_over = {path for path, _ in leaves(over)}
-    where = dict(origins(merged))
-    assert all(where[path].order == (path in given_by_over) for path, _ in leaves(merged))
+    where, given_by_over = dict(origins(merged)), dict(origins(over))
+    for path, _ in leaves(merged):
+        is_name_known_before = path[:2] == ("pulse", "channel") and path[-1] == "name" and path in kept
+        assert where[path].order == (path in given_by_over and not is_name_known_before)
 
 
 def shuffled(draw, data):

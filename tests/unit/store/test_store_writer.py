@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from common import frames
-from common.frames import Event, Loss, Pulse, Samples
+from common.frames import Event, Loss, Pulse
 from common.store.items import Closed, Cursor, Lost, Noise, StreamKey, Unreadable
 from common.store.writer import Store
 
@@ -206,7 +206,7 @@ def test_many_poison_frames_of_two_streams(store: Store, maker: Any, new_maker: 
         items.append(maker.pulse(t=2**63 - 1 if i % 7 == 0 else T, edges=[0, 1]))
         items.append(other.take(Event, event_type=None if i % 5 == 0 else "e", source="s"))
     store.commit(items)
-    assert rows("SELECT stored_to, stored FROM streams ORDER BY id") in ([(20, 17), (20, 16)], [(20, 16), (20, 17)])
+    assert rows("SELECT stored_to, stored FROM streams ORDER BY id") == [(20, 17), (20, 16)]
     assert rows("SELECT count(*) FROM quarantine") == [(7,)]
     assert rows("SELECT count(*), sum(count) FROM ledger WHERE cause = 'poison'") == [(7, 7)]
 
@@ -281,7 +281,3 @@ def test_numbers_go_on_above_the_highest_after_a_table_was_emptied(
     again.commit([maker.pulse()])
     again.close()
     assert rows("SELECT id FROM pulses") == [(3,)]
-
-
-def test_samples_frame_type_is_known(maker: Any) -> None:
-    assert isinstance(maker.samples().frame, Samples)
