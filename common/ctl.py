@@ -6,7 +6,7 @@ import msgspec
 import zmq
 
 from common.errors import RigbusError
-from common.paths import Folders, endpoint
+from common.paths import Folders, endpoint, is_held
 
 
 def request(folders: Folders, src: str, op: str, *, timeout_s: float = 2.0, **fields: Any) -> dict[str, Any]:
@@ -15,8 +15,9 @@ def request(folders: Folders, src: str, op: str, *, timeout_s: float = 2.0, **fi
     socket = context.socket(zmq.REQ)
     socket.linger = 0
     try:
-        if not folders.ctl(src).exists():
-            raise RigbusError(f"{src}: not running ({folders.ctl(src)} is not there)")
+        # a killed daemon leaves its socket file: the lock tells
+        if not is_held(folders.counters(src) / "lock"):
+            raise RigbusError(f"{src}: not running")
         socket.connect(endpoint(folders.ctl(src)))
         socket.send(msgspec.msgpack.encode({"id": 1, "op": op, **fields}))
         if not socket.poll(round(timeout_s * 1000)):

@@ -13,7 +13,9 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 # SQLite holds signed 64 bit: a frame that could not be stored is refused here, with the field's name.
 I64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 U63 = Annotated[int, Meta(ge=0, le=2**63 - 1)]
-Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
+# \Z, not $: that would let a newline pass. No leading dot: names become files.
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}\Z")]
+Run = Annotated[str, Meta(pattern=r"^[0-9a-f]{16}\Z")]
 Json = dict[str, Any]
 
 
@@ -26,9 +28,9 @@ class Frame(Struct, tag_field="k", kw_only=True):
     """
 
     v: int = 1
-    node: str = ""
-    src: str = ""
-    run: str = ""
+    node: Name = ""
+    src: Name = ""
+    run: Run = ""
     seq: U63 = 0
     tseq: U63 = 0
     t: I64 = 0
@@ -101,7 +103,7 @@ class _Arm(Frame):
     angles: list[float | None] | UnsetType = UNSET
     status: Json | UnsetType = UNSET
     correlation_id: str | UnsetType = UNSET
-    raw_len: U63 | UnsetType = UNSET
+    raw_len: U63 = 0
 
 
 class ArmCommand(_Arm, tag="arm_command"):
@@ -233,9 +235,9 @@ class Head(Struct):
     """The identity alone: reads a frame of any kind, known or not."""
 
     k: str
-    node: str
-    src: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
-    run: Annotated[str, Meta(pattern=r"^[0-9a-f]{16}$")]
+    node: Name
+    src: Name
+    run: Run
     seq: U63
     tseq: U63 = 0
     t: I64 = 0
@@ -258,8 +260,8 @@ def decode(payload: bytes | memoryview) -> AnyFrame:
         frame = _decoder.decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as e:
         raise Malformed(str(e)) from None
-    if len(frame.run) != 16 or not frame.src or not frame.node:
-        raise Malformed("node, src and run (16 hex digits) are required")
+    if not (frame.run and frame.src and frame.node):
+        raise Malformed("node, src and run are required")
     if type(frame) is Samples:
         _check_samples(frame)
     return frame

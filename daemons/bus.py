@@ -37,6 +37,8 @@ def run(rt: Runtime, cfg: BusConfig) -> None:
     rt.wait(0.2)
     context.term()
     thread.join()
+    for path in (rt.folders.bus_in, rt.folders.bus_out):
+        path.unlink(missing_ok=True)
     if not rt.stopping:
         raise RigbusError("the forwarder ended by itself")
 

@@ -34,7 +34,7 @@ class CtlServer:
 
     def __init__(self, context: zmq.Context[Any], path: Path, log: Log, handlers: Mapping[str, Handler]) -> None:
         """Binds at once, so that a path that cannot be bound is the start's error. Raises UsageError, RigbusError."""
-        self._log, self._handlers = log, handlers
+        self._log, self._handlers, self._path = log, handlers, path
         self._stop = False
         self._socket = context.socket(zmq.ROUTER)
         self._socket.linger = 0
@@ -51,8 +51,10 @@ class CtlServer:
         self._thread.start()
 
     def stop(self) -> None:
+        """Ends the thread and removes the socket file: what is gone should look gone."""
         self._stop = True
         self._thread.join()
+        self._path.unlink(missing_ok=True)
 
     def _serve(self) -> None:
         while not self._stop:

@@ -7,7 +7,6 @@ from typing import Any
 
 from common.config.load import load
 from common.config.schema import Config
-from common.errors import UsageError
 from common.paths import Folders
 
 _UNITS = {"": 1.0, "s": 1.0, "ms": 1e-3, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -41,5 +40,5 @@ def names(text: str) -> list[str]:
     """A comma list; for argparse's `type`."""
     found = [part.strip() for part in text.split(",") if part.strip()]
     if not found:
-        raise UsageError("an empty list of names")
+        raise argparse.ArgumentTypeError("an empty list of names")
     return found

@@ -17,6 +17,7 @@ from common.config.positions import At, Positions
 from common.config.schema import Config
 from common.config.tree import Source, Table, build, merge, origins, plain, refuse
 from common.errors import ConfigError
+from common.paths import Folders
 
 
 class Loaded(msgspec.Struct, frozen=True):
@@ -29,7 +30,7 @@ class Loaded(msgspec.Struct, frozen=True):
     sources: list[FilePath]
     origins: dict[Path, Source]
 
-    def folders(self, data: str | None = None, run_dir: str | None = None) -> locate.Folders:
+    def folders(self, data: str | None = None, run_dir: str | None = None) -> Folders:
         """The data and the run folder; the arguments are those of the command line. See `locate.resolve_paths`."""
         return locate.resolve_paths(self.config, self.sources[0], data, run_dir)
 

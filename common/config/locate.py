@@ -54,10 +54,11 @@ def conf_d(main: Path) -> list[Path]:
 
 
 def resolve_paths(config: Config, main: Path, data: str | None = None, run_dir: str | None = None) -> Folders:
-    """The folders to work in, absolute; they may not exist. The command line (`data`, `run_dir`), else the configuration, else by where `main` is.
+    """The folders to work in: the command line (`data`, `run_dir`), else the configuration, else by where `main` is.
 
-    Relative ones: on the command line to the current folder, in the configuration to the folder that the defaults are
-    in, for a file under /etc/rigbus to `/`. UsageError when sockets in the run folder would have too long a path.
+    They are absolute and may not exist. Relative ones count: on the command line from the current folder, in the
+    configuration from the folder that the defaults are in, for a file under /etc/rigbus from `/`.
+    UsageError when sockets in the run folder would have too long a path.
     """
     base, defaults = _defaults(main)
     folders = Folders(

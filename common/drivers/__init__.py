@@ -42,7 +42,10 @@ def _find(kind: str, shipped: dict[str, str], name: str) -> Any:
             raise ConfigError(f"driver {point.name!r} is given twice, once by {point.value}")
         plugged[point.name] = point
     if name in plugged:
-        return plugged[name].load()
+        try:
+            return plugged[name].load()
+        except (ImportError, AttributeError, RuntimeError) as e:
+            raise DeviceMissing(f"driver {name} ({plugged[name].value}): {e}") from None
     if name not in shipped:
         raise ConfigError(f"no driver {name!r} for {kind}; there are: {', '.join(sorted([*shipped, *plugged]))}")
     module, _, attribute = shipped[name].partition(":")

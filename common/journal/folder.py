@@ -53,14 +53,22 @@ def scan_folder(folder: Path, *, alive: bool = False) -> Scan:
     """
     for _ in range(20):
         try:
-            names = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
+            names = _names(folder)
             found = _scan(folder, names, alive)
         except FileNotFoundError:
             continue  # trimmed under our feet: start over
         # a segment made meanwhile would make this one's end look like the journal's
-        if not alive or sorted(p.name for p in folder.iterdir() if p.name != SPARE) == [n for n in names if n != SPARE]:
+        if not alive or [n for n in _names(folder) if n != SPARE] == [n for n in names if n != SPARE]:
             return found
     return found
+
+
+def _names(folder: Path) -> list[str]:
+    """Sorted; none where the folder is missing, which is an empty journal."""
+    try:
+        return sorted(p.name for p in folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def _scan(folder: Path, names: list[str], alive: bool) -> Scan:

@@ -98,10 +98,13 @@ class Journal:
 
         What was taken is in the file, and on the disk where one of its entries is durable.
         """
-        done = 0
-        while done < len(batch) and self._ensure_spare():
-            # None: a write failed; a file that failed once (EIO) is never tried again, the next one is
-            done += self._write(batch, done) or 0
+        done = failed = 0
+        while done < len(batch) and failed < 2 and self._ensure_spare():
+            taken = self._write(batch, done)
+            if taken is None:
+                # a file that failed once (EIO) is never tried again; the next one is, once
+                failed += 1
+            done += taken or 0
             if done < len(batch) and not self._rotate():
                 break
         return done
@@ -169,9 +172,9 @@ class Journal:
         except OSError:
             done = -1
         if done != len(data):
-            # a whole record of a short write would verify: make sure that no reader takes it for committed
+            # whole records of a short write would verify: make sure that no reader takes them for committed
             try:
-                os.pwrite(self._fd, bytes(len(fmt.SYNC)), self._end)
+                os.pwrite(self._fd, bytes(len(data)), self._end)
             except OSError:
                 pass
             return False
@@ -207,7 +210,8 @@ class Journal:
     def name_losses(self, losses: list[LossRange]) -> None:
         """Takes over ranges whose records have just been written."""
         with self._lock:
-            self.losses += losses
+            kept = [x for x in self.losses if not any(x.within(y) for y in losses)]
+            self.losses = kept + losses
         ids = {run.number: run.id for run in self.state.runs}
         self._news += [(ids[loss.run], loss) for loss in losses]
 
@@ -326,10 +330,11 @@ class Journal:
         """Once a second: trims what has been acknowledged for keep_s, syncs by interval, looks after its own files."""
         self._check_files()
         now = time.monotonic()
-        while len(self._segments) > 1 and self._acknowledged(0):
-            since = self._acked_at.setdefault(self._segments[0].number, now)
-            if now - since < self.limits.keep_s:
+        for index in range(len(self._segments) - 1):
+            if not self._acknowledged(index):
                 break
+            self._acked_at.setdefault(self._segments[index].number, now)
+        while now - self._acked_at.get(self._segments[0].number, now + 1) >= self.limits.keep_s:
             self._drop_oldest()
         if self._unsynced_since and now - self._unsynced_since >= self.limits.sync_s:
             try:
@@ -358,20 +363,25 @@ class Journal:
     def _losses_of(self, index: int, cause: str) -> list[LossRange]:
         """The unacknowledged numbers of a segment as ranges, and its own unacknowledged ranges, to be written again."""
         segment, after, now = self._segments[index], self._segments[index + 1].before, clock.wall_ns()
-        out: list[LossRange] = []
         here = self._segments[-1].number
+        out: list[LossRange] = []
         for run in self.state.runs:
             acked = self.acked(run)
-            named = [[x.from_seq, x.to_seq] for x in self.losses if x.run == run.number]
+            known = [x for x in self.losses if x.run == run.number and x.to_seq > acked]
+            elsewhere = [x for x in known if x.segment != segment.number]
             first = max(acked, segment.before.get(run.number, 0)) + 1
-            for a, b in missing(first, after.get(run.number, 0), named):
-                out.append(LossRange(run.number, a, b, cause, segment.t_ns, now, here))
-            out += [
-                LossRange(run.number, x.from_seq, x.to_seq, x.cause, x.from_t_ns, x.to_t_ns, here)
-                for x in self.losses
-                if x.run == run.number and x.segment == segment.number and x.to_seq > acked
+            new = [
+                LossRange(run.number, a, b, cause, segment.t_ns, now, here)
+                for a, b in missing(first, after.get(run.number, 0), [[x.from_seq, x.to_seq] for x in known])
             ]
-        return merge(out)
+            for x in known:
+                if x.segment == segment.number and not any(x.within(y) for y in elsewhere):
+                    new.append(LossRange(run.number, x.from_seq, x.to_seq, x.cause, x.from_t_ns, x.to_t_ns, here))
+            if new:
+                # neighbours that stand elsewhere join: else an endless outage would make endless records
+                joined = merge([*new, *(x.at(here) for x in elsewhere)])
+                out += [y for y in joined if any(x.within(y) for x in new)]
+        return out
 
     def _check_files(self) -> None:
         """A segment removed by a foreign hand is a loss, and no reason to write into a file that nobody can see."""
@@ -413,12 +423,13 @@ class Journal:
 
 
 def merge(losses: list[LossRange]) -> list[LossRange]:
-    """Joins neighbouring ranges of one run and cause, so that an endless outage does not make endless records."""
+    """Joins neighbouring ranges of one run and cause."""
     out: list[LossRange] = []
-    for loss in sorted(losses, key=lambda x: (x.run, x.from_seq)):
+    for loss in sorted(losses, key=lambda x: (x.run, x.cause, x.from_seq)):
         prev = out[-1] if out else None
-        if prev and (prev.run, prev.cause, prev.to_seq + 1) == (loss.run, loss.cause, loss.from_seq):
-            prev.to_seq, prev.to_t_ns = loss.to_seq, max(prev.to_t_ns, loss.to_t_ns)
+        if prev and (prev.run, prev.cause) == (loss.run, loss.cause) and loss.from_seq <= prev.to_seq + 1:
+            prev.to_seq = max(prev.to_seq, loss.to_seq)
+            prev.from_t_ns, prev.to_t_ns = min(prev.from_t_ns, loss.from_t_ns), max(prev.to_t_ns, loss.to_t_ns)
         else:
             out.append(loss)
     return out

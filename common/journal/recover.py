@@ -37,7 +37,7 @@ def open_journal(folder: Path, limits: Limits, run_id: str, slots: list[Slot]) -
     found = copy_state(state)
     now, boot = clock.wall_ns(), clock.boot_id()
     losses = _holes(scan, segments, boot, now)
-    closes = _end_runs(state, slots, losses, boot=boot, now=now, fresh=fresh or not scan.fold.has_state)
+    closes = _end_runs(state, slots, losses, boot=boot, now=now, fresh=not scan.fold.has_runs)
     run = Run(max((r.number for r in state.runs), default=0) + 1, run_id, boot, born_ns=now, alive_ns=now)
     state.runs.append(run)
     segments = _write(folder, limits, scan, segments, found, losses, closes, run, now)

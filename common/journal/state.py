@@ -38,6 +38,14 @@ class LossRange(Struct):
     to_t_ns: int
     segment: int = 0
 
+    def within(self, other: "LossRange") -> bool:
+        """Whether the other names all of its numbers (whatever the cause)."""
+        return self.run == other.run and other.from_seq <= self.from_seq and self.to_seq <= other.to_seq
+
+    def at(self, segment: int) -> "LossRange":
+        """A copy that stands in another segment."""
+        return LossRange(self.run, self.from_seq, self.to_seq, self.cause, self.from_t_ns, self.to_t_ns, segment)
+
 
 class State(Struct):
     """The STATE record: everything but the loss ranges, which live in records of their own."""
@@ -71,7 +79,7 @@ class Fold:
         self.state = State()
         self.losses: list[LossRange] = []
         self.by_number: dict[int, Run] = {}
-        self.has_state = False
+        self.has_runs = False  # a start got as far as its RUN record: the journal knows its past
 
     def run_of(self, number: int) -> Run:
         """The run of a record; made up (id unknown) where its RUN record is lost."""
@@ -98,6 +106,7 @@ class Fold:
             run = self.run_of(loss.run)
             run.last = max(run.last, loss.to_seq)
         elif r.type in (fmt.RUN, fmt.CLOSE):
+            self.has_runs |= r.type == fmt.RUN
             self._adopt(_run_decoder.decode(r.payload))
         elif r.type == fmt.STATE:
             self._adopt_state(_state_decoder.decode(r.payload))
@@ -116,7 +125,7 @@ class Fold:
         self.by_number[run.number] = run
 
     def _adopt_state(self, found: State) -> None:
-        self.has_state = True
+        self.has_runs |= bool(found.runs)
         for run in found.runs:
             self._adopt(run)
         for consumer, acks in found.acks.items():

@@ -24,7 +24,9 @@ FRAME = "frame"
 class Rig:
     """A publisher's half without threads, and a sink's half with a cursor a run."""
 
-    def __init__(self, folder: Path, rng: random.Random, *, max_bytes: int, keep_s: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(
+        self, folder: Path, rng: random.Random, *, max_bytes: int, keep_s: float, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         self.folder, self.rng, self.patch = folder, rng, monkeypatch
         self.limits = Limits(max_bytes, keep_s, 0.0, False, ("sink",))
         self.boot = f"{rng.getrandbits(128):032x}"
@@ -89,7 +91,11 @@ class Rig:
                 number = int(payload.split(b"-")[1])
                 assert payload == self.published[run.id][number]
                 frames[number] = payload
-            spans = dict(itertools.chain.from_iterable(((n, loss[2]) for n in range(loss[0], loss[1] + 1)) for loss in chunk.losses))
+            spans = dict(
+                itertools.chain.from_iterable(
+                    ((n, loss[2]) for n in range(loss[0], loss[1] + 1)) for loss in chunk.losses
+                )
+            )
             assert not frames.keys() & spans.keys()
             for n in range(at + 1, chunk.upto + 1):
                 assert (n in frames) != (n in spans), (run.id, n)
@@ -98,7 +104,9 @@ class Rig:
             self.cursor[run.id] = max(at, chunk.upto)
             held = [n for n, what in seen.items() if what == FRAME]
             if held and run.id == self.run:
-                self.totals_floor = max(self.totals_floor, self.journal.state.totals.get("import", 0) if chunk.upto == chunk.last else 0)
+                self.totals_floor = max(
+                    self.totals_floor, self.journal.state.totals.get("import", 0) if chunk.upto == chunk.last else 0
+                )
             if chunk.closed and self.cursor[run.id] >= chunk.last:
                 self.closed[run.id] = chunk.closed
 
@@ -135,7 +143,9 @@ class Rig:
 @pytest.mark.parametrize("seed", range(6))
 def test_model(seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = random.Random(seed)
-    rig = Rig(tmp_path, rng, max_bytes=rng.choice((600_000, 8 << 20)), keep_s=rng.choice((0.0, 60.0)), monkeypatch=monkeypatch)
+    rig = Rig(
+        tmp_path, rng, max_bytes=rng.choice((600_000, 8 << 20)), keep_s=rng.choice((0.0, 60.0)), monkeypatch=monkeypatch
+    )
     for _ in range(400):
         what = rng.random()
         if what < 0.55:
@@ -211,5 +221,7 @@ def test_damage_costs_only_what_it_hits(seed: int, tmp_path: Path, monkeypatch: 
     for run, offered in rig.offered.items():
         assert sorted(rig.sink.get(run, {})) == list(range(1, offered + 1)), (kind, run)
     if kind in ("rename", "foreign", "garbage"):
-        lost = [n for seen in rig.sink.values() for n, what in seen.items() if what not in (FRAME, "queue_full", "killed")]
+        lost = [
+            n for seen in rig.sink.values() for n, what in seen.items() if what not in (FRAME, "queue_full", "killed")
+        ]
         assert not lost, kind

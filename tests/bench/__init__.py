@@ -1,0 +1,1 @@
+"""What rigbus costs, beside a baseline that runs at the same time: `make bench`, docs/performance.md."""
