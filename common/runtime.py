@@ -18,7 +18,8 @@ from common.config.schema import Config, JournalConfig
 from common.errors import RigbusError, StoreError
 from common.frames import Frame, Health, JournalHealth, Loss
 from common.journal.counter import Counter
-from common.journal.journal import Journal, Limits
+from common.journal.entries import Limits
+from common.journal.journal import Journal
 from common.journal.recover import open_journal
 from common.log import Log
 from common.notify import Notifier

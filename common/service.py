@@ -12,7 +12,6 @@ from common.config.load import load
 from common.config.schema import Config
 from common.errors import ConfigError, RigbusError
 from common.log import Log
-from common.paths import Folders
 from common.realtime import pin
 from common.rig import PARENT
 from common.runtime import Runtime
@@ -50,7 +49,7 @@ def entry(
         config, cfg = loaded.config, section(loaded.config)
         if cfg is None:
             raise ConfigError(f"{loaded.sources[0]}: there is no [{src}]")
-        folders = Folders(*loaded.folders(args.data, args.run_dir))
+        folders = loaded.folders(args.data, args.run_dir)
         threading.stack_size(_STACK_BYTES)
         pin(cfg.cpu, src, log)
         rt = Runtime(src, config, folders, log, journaled=journaled)

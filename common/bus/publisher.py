@@ -11,7 +11,8 @@ import zmq
 from common import clock
 from common.frames import Frame, Health, Loss, Pulse, encode
 from common.journal.counter import Counter
-from common.journal.journal import Entry, Gap, Journal
+from common.journal.entries import Entry, Gap
+from common.journal.journal import Journal
 from common.log import Log
 from common.paths import endpoint
 from common.topics import row_of, topic_of

@@ -15,7 +15,7 @@ _UNITS = {"": 1.0, "s": 1.0, "ms": 1e-3, "m": 60.0, "h": 3600.0, "d": 86400.0}
 def open_config(args: argparse.Namespace) -> tuple[Config, Folders]:
     """Raises ConfigError, UsageError."""
     loaded = load(args.config)
-    return loaded.config, Folders(*loaded.folders(args.data, args.run_dir))
+    return loaded.config, loaded.folders(args.data, args.run_dir)
 
 
 def seconds(text: str) -> float:

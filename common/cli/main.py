@@ -5,7 +5,7 @@ import os
 import sys
 
 from common.cli import audit, config, query, run, status, tail
-from common.errors import RigbusError
+from common.errors import ConfigError, RigbusError
 from common.service import add_common
 
 VERBS = (run, status, tail, audit, query, config)
@@ -32,7 +32,8 @@ def main(argv: list[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except RigbusError as e:
-        print(f"rigbus: {e}", file=sys.stderr)
+        # a bad configuration begins with file:line, for editors that jump there
+        print(e if isinstance(e, ConfigError) else f"rigbus: {e}", file=sys.stderr)
         return e.exit_code
     except BrokenPipeError:
         # the reader (head, less) is gone: that is no error

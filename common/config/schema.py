@@ -45,7 +45,7 @@ class PulseConfig(_Section):
     driver: Name = "sim"
     chip: str = "/dev/gpiochip0"
     publish_every_s: Annotated[float, Meta(ge=0.01, le=10)] = 0.1
-    event_buffer: Annotated[int, Meta(ge=16, le=65536)] = 4096
+    event_buffer: Annotated[int, Meta(ge=16, le=1024)] = 1024  # the kernel gives one request no more
     cpu: Cpu = "auto"
     channel: list[Channel] = []
 

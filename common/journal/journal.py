@@ -6,54 +6,15 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from common import clock
 from common.journal import format as fmt
-from common.journal.folder import SPARE, Segment, missing, segment_path
+from common.journal.entries import RESERVE, Entry, Gap, Limits
+from common.journal.files import inode_of, make_spare, sync_folder
+from common.journal.folder import SPARE, Segment, segment_path
+from common.journal.losses import losses_of
 from common.journal.replay import Snapshot
 from common.journal.state import CLEAN, KEEP_RUNS, LossRange, Run, State, encode
-
-# Room that frames leave in each segment for STATE (about 7 kB), LOSS, CLOSE, RUN and TRIM: they must always fit.
-RESERVE = 24_576
-
-
-class Entry(NamedTuple):
-    """A frame to append. channel and total: of a pulse frame, so that lifetime totals live with the frames."""
-
-    seq: int
-    topic: bytes
-    payload: bytes
-    durable: bool
-    channel: str | None = None
-    total: int = 0
-
-
-class Gap(NamedTuple):
-    """Numbers that were spent but never reached the journal."""
-
-    from_seq: int
-    to_seq: int
-    cause: str
-    from_t_ns: int
-    to_t_ns: int
-
-
-class Limits(NamedTuple):
-    """max_bytes counts segments and spare. keep_s: acknowledged frames stay so long. sync_s: between fdatasyncs.
-
-    on_disk False: the place is memory, nothing is synced.
-    """
-
-    max_bytes: int
-    keep_s: float
-    sync_s: float
-    on_disk: bool
-    consumers: tuple[str, ...]
-
-    @property
-    def segment_size(self) -> int:
-        return max(65_536, min(4 << 20, self.max_bytes // 8)) & ~4095
 
 
 class Journal:
@@ -361,34 +322,16 @@ class Journal:
         return True
 
     def _losses_of(self, index: int, cause: str) -> list[LossRange]:
-        """The unacknowledged numbers of a segment as ranges, and its own unacknowledged ranges, to be written again."""
-        segment, after, now = self._segments[index], self._segments[index + 1].before, clock.wall_ns()
-        here = self._segments[-1].number
-        out: list[LossRange] = []
-        for run in self.state.runs:
-            acked = self.acked(run)
-            known = [x for x in self.losses if x.run == run.number and x.to_seq > acked]
-            elsewhere = [x for x in known if x.segment != segment.number]
-            first = max(acked, segment.before.get(run.number, 0)) + 1
-            new = [
-                LossRange(run.number, a, b, cause, segment.t_ns, now, here)
-                for a, b in missing(first, after.get(run.number, 0), [[x.from_seq, x.to_seq] for x in known])
-            ]
-            for x in known:
-                if x.segment == segment.number and not any(x.within(y) for y in elsewhere):
-                    new.append(LossRange(run.number, x.from_seq, x.to_seq, x.cause, x.from_t_ns, x.to_t_ns, here))
-            if new:
-                # neighbours that stand elsewhere join: else an endless outage would make endless records
-                joined = merge([*new, *(x.at(here) for x in elsewhere)])
-                out += [y for y in joined if any(x.within(y) for x in new)]
-        return out
+        segment, after, here = self._segments[index], self._segments[index + 1].before, self._segments[-1].number
+        runs = [(run.number, self.acked(run)) for run in self.state.runs]
+        return losses_of(segment, after, runs, self.losses, cause, here)
 
     def _check_files(self) -> None:
         """A segment removed by a foreign hand is a loss, and no reason to write into a file that nobody can see."""
         for segment in list(self._segments)[:-1]:
-            if segment is self._segments[0] and _inode(segment.path) != segment.inode:
+            if segment is self._segments[0] and inode_of(segment.path) != segment.inode:
                 self._discard_oldest("journal_gone")
-        if _inode(self._segments[-1].path) != self._segments[-1].inode:
+        if inode_of(self._segments[-1].path) != self._segments[-1].inode:
             self._start_over("journal_gone")
 
     def _start_over(self, cause: str) -> None:
@@ -420,52 +363,3 @@ class Journal:
     def release(self) -> None:
         """Closes the file; nothing is written."""
         os.close(self._fd)
-
-
-def merge(losses: list[LossRange]) -> list[LossRange]:
-    """Joins neighbouring ranges of one run and cause."""
-    out: list[LossRange] = []
-    for loss in sorted(losses, key=lambda x: (x.run, x.cause, x.from_seq)):
-        prev = out[-1] if out else None
-        if prev and (prev.run, prev.cause) == (loss.run, loss.cause) and loss.from_seq <= prev.to_seq + 1:
-            prev.to_seq = max(prev.to_seq, loss.to_seq)
-            prev.from_t_ns, prev.to_t_ns = min(prev.from_t_ns, loss.from_t_ns), max(prev.to_t_ns, loss.to_t_ns)
-        else:
-            out.append(loss)
-    return out
-
-
-def make_spare(folder: Path, size: int, *, sync: bool) -> bool:
-    """Preallocates the next segment; False where the disk has no room."""
-    tmp = folder / "spare.tmp"
-    try:
-        fd = os.open(tmp, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o660)
-        try:
-            os.posix_fallocate(fd, 0, size)
-            if sync:
-                os.fsync(fd)
-        finally:
-            os.close(fd)
-        tmp.rename(folder / SPARE)
-        if sync:
-            sync_folder(folder)
-    except OSError:
-        tmp.unlink(missing_ok=True)
-        return False
-    return True
-
-
-def sync_folder(folder: Path) -> None:
-    """Makes a rename in the folder durable."""
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-def _inode(path: Path) -> int:
-    try:
-        return path.stat().st_ino
-    except OSError:
-        return 0

@@ -11,8 +11,10 @@ from common import clock
 from common.errors import JournalError
 from common.journal import format as fmt
 from common.journal.counter import Slot
+from common.journal.entries import Limits
+from common.journal.files import make_spare, sync_folder
 from common.journal.folder import SPARE, Scan, Segment, missing, scan_folder, segment_path
-from common.journal.journal import Journal, Limits, make_spare, sync_folder
+from common.journal.journal import Journal
 from common.journal.state import CLEAN, KILLED, OPEN, UNKNOWABLE, LossRange, Run, State, copy_state, encode
 
 KEEP_BAD = 4  # files set aside

@@ -14,8 +14,9 @@ import pytest
 from common import clock
 from common.journal import recover
 from common.journal.counter import Counter, read_counter
+from common.journal.entries import Entry, Gap, Limits
 from common.journal.folder import scan_folder
-from common.journal.journal import Entry, Gap, Journal, Limits
+from common.journal.journal import Journal
 from common.journal.replay import Snapshot, replay
 
 FRAME = "frame"

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from common.journal import files, recover
 from common.journal import journal as module
-from common.journal import recover
 from common.journal.counter import Slot
+from common.journal.entries import Entry, Gap, Limits
 from common.journal.folder import scan_folder
-from common.journal.journal import Entry, Gap, Journal, Limits
+from common.journal.journal import Journal
 from common.journal.replay import replay
 
 RUN = "00000000000000aa"
@@ -113,7 +114,7 @@ def test_a_full_place_blocks_and_goes_on_when_there_is_room(tmp_path: Path, monk
     def full(fd: int, offset: int, size: int) -> None:
         raise OSError(errno.ENOSPC, "no space")
 
-    monkeypatch.setattr(module.os, "posix_fallocate", full)
+    monkeypatch.setattr(files.os, "posix_fallocate", full)
     taken = 0
     for first in range(11, 400):
         taken += journal.append(entries(first, 1))
@@ -142,7 +143,7 @@ def test_a_full_place_voids_keep_s_of_what_is_acknowledged(tmp_path: Path, monke
             raise OSError(errno.ENOSPC, "no space")
         real(fd, offset, size)
 
-    monkeypatch.setattr(module.os, "posix_fallocate", full_once)
+    monkeypatch.setattr(files.os, "posix_fallocate", full_once)
     assert journal.append(entries(301, 200)) == 200
     assert not journal.take_news()
     assert journal.snapshot().trimmed(1) > 0

@@ -8,7 +8,8 @@ import pytest
 from common import clock
 from common.journal import recover
 from common.journal.counter import Slot
-from common.journal.journal import Entry, Journal, Limits
+from common.journal.entries import Entry, Limits
+from common.journal.journal import Journal
 from common.journal.replay import replay
 from common.journal.state import CLEAN, KILLED, UNKNOWABLE
 
