@@ -12,6 +12,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -48,7 +49,7 @@ def folder() -> Path:
 def missing(lab: Path) -> list[str]:
     """What this machine lacks, named as something a user can get; empty: the lab can run."""
     needs = dict(PACKAGE_OF)
-    lacks = []
+    lacks = [] if platform.machine() == "x86_64" else ["an amd64 machine"]
     if not _stamped(lab, "disk", _disk_hash()):
         needs |= BUILD_PACKAGE_OF
         if os.geteuid() != 0:

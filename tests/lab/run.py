@@ -16,8 +16,15 @@ def main() -> int:
     if lacks := images.missing(lab):
         print(f"lab: not run, missing: {', '.join(lacks)} (make test-deps installs packages)", file=sys.stderr)
         return 69
-    with images.locked(lab):
-        images.prepare(lab)
+    try:
+        with images.locked(lab):
+            images.prepare(lab)
+    except subprocess.CalledProcessError as e:
+        print(f"lab: not run, {Path(e.cmd[0]).name} ended with {e.returncode}", file=sys.stderr)
+        return 69
+    except TimeoutError as e:
+        print(f"lab: not run, {e}", file=sys.stderr)
+        return 69
     return subprocess.run(
         [sys.executable, "-m", "pytest", str(images.HERE), "-m", "lab", "-v", *sys.argv[1:]],
         cwd=images.CHECKOUT,

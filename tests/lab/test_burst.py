@@ -57,6 +57,7 @@ def test_burst_flat_out(stopped: bool, guest: Guest, tmp_path: Path, report: Rep
     assert frames.missed is not None
     assert frames.accepted + frames.filtered + frames.missed == kernel
     assert frames.accepted + frames.filtered + lost == kernel
+    assert sum(d["count"] for d in audit["devices"] if d["unit"] == "edge") == lost
     assert totals == list(range(1, frames.accepted + 1))
     assert unknown == []
     assert (code, audit.get("ok")) == (0, True), audit

@@ -33,6 +33,7 @@ def db(tmp_path: Path) -> Path:
     """Of these, 4 to 6 are in the ledger and the others are stored; beside them a pulse and a chunk of two frames."""
     path = tmp_path / "rigbus.db"
     with closing(sqlite3.connect(path, isolation_level=None)) as conn:
+        conn.execute("PRAGMA synchronous = OFF")
         schema.migrate(conn)
         stream = "INSERT INTO streams (id, node, src, run, stored, stored_to) VALUES (?, 'rig', ?, ?, ?, ?)"
         conn.executemany(stream, [(1, "numbered", RUN, 6, 9), (2, "pulse", RUN, 1, 1), (3, "highspeed", RUN, 2, 2)])
@@ -40,7 +41,8 @@ def db(tmp_path: Path) -> Path:
         conn.executemany(event, [(str(n), n) for n in (1, 2, 3, 7, 8, 9)])
         conn.execute(f"INSERT INTO ledger ({LEDGER}) VALUES (0, 1, '*', 'frame', 3, 'killed', 4, 6)")
         conn.execute(f"INSERT INTO pulses ({PULSE}) VALUES (0, 'import', 2, 1, 1)")
-        chunk = f"INSERT INTO sample_chunks ({CHUNK}) VALUES (0, 'v', 2, 1, '[\"x\"]', 'g', 1, '<i2', 1, 'd1s2z', ?, 2, 3, 1, 2)"
+        values = """0, 'v', 2, 1, '["x"]', 'g', 1, '<i2', 1, 'd1s2z', ?, 2, 3, 1, 2"""
+        chunk = f"INSERT INTO sample_chunks ({CHUNK}) VALUES ({values})"
         conn.execute(chunk, (encode(bytes(4), 2, 1, "<i2"),))
     return path
 
