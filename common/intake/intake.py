@@ -130,11 +130,9 @@ class Intake:
         if not health.journal_id:
             return
         stream = self._stream(source, health.run)
-        stream.boot_id = health.boot_id
         if health.closed and stream.state is not State.DONE:
             self.end_seen = True
         stream.heard(health.last_seq, ended=health.closed)
-        self._note(stream)
 
     # ---- sources and streams
 
@@ -151,13 +149,16 @@ class Intake:
         if stream is None:
             key = StreamKey(self._node, source.src, run)
             stream = source.streams[run] = Stream(key, self._cursors.get(key, Cursor(0, 0)), self.items)
+            stream.born = time.monotonic()
             source.want_runs = True
         return stream
 
-    def _note(self, stream: Stream) -> None:
-        if stream.last > stream.noted:
-            stream.noted = stream.last
-            self.published[stream.key] = (stream.last, stream.boot_id)
+    def _note(self, stream: Stream, last: int, boot_id: str = "") -> None:
+        """What a journal says of its run; the bus is not believed in this: anybody can speak there."""
+        stream.confirmed = True
+        if last > stream.noted:
+            stream.noted = last
+            self.published[stream.key] = (last, boot_id)
 
     def _look_around(self, now: float) -> None:
         """Finds sockets and journals of sources that have not been heard of."""
@@ -192,7 +193,7 @@ class Intake:
             chunk = source.dead.replay(stream.key.run, stream.cursor + 1, _CHUNK_FRAMES)
             if chunk is None or not stream.replayed(chunk):
                 source.want_runs, source.pause_until = True, now + 0.5
-        elif not source.link.ask("replay", stream.key.run, **{"from": stream.cursor + 1, "n": _CHUNK_FRAMES}):
+        elif not source.link.ask("replay", stream.key.run, stream.cursor + 1, n=_CHUNK_FRAMES):
             self._silent(source, now)
 
     def _silent(self, source: _Source, now: float) -> None:
@@ -207,6 +208,7 @@ class Intake:
             rows = None
         if rows is not None:
             source.from_disk = True
+            source.link.close()
             self._runs(source, rows)
         else:
             source.want_runs = any(s.state is not State.DONE for s in source.streams.values())
@@ -216,7 +218,7 @@ class Intake:
         reply = source.link.reply() if waiting else None
         if waiting is None or reply is None:
             return
-        op, run = waiting
+        op, run, from_seq = waiting
         now = time.monotonic()
         source.silent_asks, source.from_disk = 0, False
         if self._suspended or not reply.ok:
@@ -224,35 +226,40 @@ class Intake:
         elif op == "runs":
             source.heard = now
             self._runs(source, reply.runs)
-            self._drop_unknown(source, {row.run for row in reply.runs})
+            if reply.run:
+                self._drop_unknown(source, {row.run for row in reply.runs})
             self._acknowledge(source)
-        else:
-            stream = source.streams[run]
+        elif (stream := source.streams.get(run)) is not None and from_seq == stream.cursor + 1:
             self.taken_bytes += sum(len(payload) for _, payload in reply.frames)
             if not stream.replayed(chunk_of(reply)):
                 source.pause_until = now + 0.2
-            self._note(stream)
+            self._note(stream, reply.last)
             if stream.state is State.DONE:
                 self.end_seen = True
 
     def _runs(self, source: _Source, rows: list[RunRow]) -> None:
         for row in rows:
             stream = self._stream(source, row.run)
-            stream.boot_id = row.boot_id
             # a LIVE run that is reported closed catches up: else a killed run's tail would wait for the next restart
             stream.heard(row.last, ended=bool(row.closed))
-            self._note(stream)
+            self._note(stream, row.last, row.boot_id)
         source.want_runs = False
 
     def _drop_unknown(self, source: _Source, known: set[str]) -> None:
         """A run that its own source has never heard of was made up by a stranger, or its journal was taken away."""
         for run, stream in list(source.streams.items()):
-            if run in known or stream.state is State.DONE:
+            # born later than the question: the answer could not know it
+            if run in known or stream.state is State.DONE or stream.born > source.asked:
                 continue
-            if stream.cursor == 0 and stream.noted == 0:
+            if stream.confirmed:
+                stream.abandon()
+            else:
                 self.noise.add(source.src.encode(), "foreign", f"{source.src} has no run {run}")
                 del source.streams[run]
-            else:
+        for key, cursor in self._cursors.items():
+            if key[:2] == (self._node, source.src) and not cursor.closed and key.run not in {*known, *source.streams}:
+                stream = self._stream(source, key.run)
+                stream.heard(cursor.published_to, ended=True)
                 stream.abandon()
 
     # ---- the sink's side
@@ -294,6 +301,7 @@ class Intake:
 
     def suspend(self) -> None:
         """Nothing of `items` was stored: it stays in the journals, and live frames are dropped until resume()."""
+        self.noise.put_back([item for item in self.items if isinstance(item, Noise)])
         self._clear()
         self._suspended = True
 

@@ -51,7 +51,7 @@ class Link:
         self._context, self._poller, self._path = context, poller, path
         self.socket: zmq.Socket[bytes] | None = None
         self._id = 0
-        self.waiting_for: tuple[str, str] | None = None  # (op, run)
+        self.waiting_for: tuple[str, str, int] | None = None  # (op, run, from)
         self._deadline = 0.0
 
     def _connect(self) -> zmq.Socket[bytes]:
@@ -72,14 +72,15 @@ class Link:
             self.socket.close()
         self.socket = self.waiting_for = None
 
-    def ask(self, op: str, run: str = "", **fields: Any) -> bool:
+    def ask(self, op: str, run: str = "", from_seq: int = 0, **fields: Any) -> bool:
         """Sends a request; False where nobody is connected (yet)."""
         self._id += 1
         try:
-            self._connect().send(_encode({"id": self._id, "op": op, "run": run, **fields}), zmq.NOBLOCK)
+            request = {"id": self._id, "op": op, "run": run, "from": from_seq, **fields}
+            self._connect().send(_encode(request), zmq.NOBLOCK)
         except zmq.Again:
             return False
-        self.waiting_for, self._deadline = (op, run), time.monotonic() + TIMEOUT_S
+        self.waiting_for, self._deadline = (op, run, from_seq), time.monotonic() + TIMEOUT_S
         return True
 
     def tell(self, op: str, **fields: Any) -> None:

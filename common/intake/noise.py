@@ -1,6 +1,7 @@
 """Messages on the bus that are no frame of a known stream: counted, and told to the ledger a few times a minute."""
 
 import time
+from collections.abc import Sequence
 
 from common.store.items import Noise
 
@@ -21,6 +22,12 @@ class NoiseCount:
             key = ("*", cause)
         count, first = self._counts.get(key, (0, detail[:200]))
         self._counts[key] = (count + 1, first)
+
+    def put_back(self, items: Sequence[Noise]) -> None:
+        """What was taken and could not be stored."""
+        for item in items:
+            key = (item.topic, item.cause)
+            self._counts[key] = (self._counts.get(key, (0, ""))[0] + item.count, item.detail)
 
     def take(self, *, now: bool = False) -> list[Noise]:
         """What is to be written, at most every ten seconds; with `now` all that there is."""

@@ -31,9 +31,10 @@ class Stream:
         self.key, self._items = key, items
         self.cursor = cursor.stored_to
         self.state = State.DONE if cursor.closed else State.CATCHUP
-        self.boot_id = ""
-        self.last = 0  # highest number known to be published
-        self.noted = 0  # what of it the store was told
+        self.last = 0  # highest number said to be published
+        self.noted = 0  # what the store was told of it
+        self.confirmed = cursor.stored_to > 0 or cursor.published_to > 0  # a journal knows this run: not somebody's invention
+        self.born = 0.0
         self._ring: deque[tuple[str, AnyFrame]] = deque(maxlen=RING)
 
     def live(self, topic: str, frame: AnyFrame) -> None:
@@ -101,7 +102,7 @@ class Stream:
                 self._items.append(Unreadable(self.key, seq, "*", b"", reason))
                 self.cursor = seq
         self._splice()
-        self.last = max(self.last, chunk.last)
+        self.last = chunk.last  # not the highest that was heard: on the bus anybody may say anything
         if self.cursor >= chunk.last and not self._ring:
             if chunk.closed:
                 from_t, to_t = chunk.unknown or (0, 0)

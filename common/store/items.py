@@ -66,7 +66,8 @@ Item = Taken | Unreadable | Lost | Closed | Noise
 
 
 class Cursor(NamedTuple):
-    """How far a stream is stored. closed 0: open, 1–3: done."""
+    """How far a stream is stored. closed 0: open, 1–3: done. published_to: the highest number that is known of."""
 
     stored_to: int
     closed: int
+    published_to: int = 0

@@ -57,7 +57,9 @@ class Store:
         """Every stream with the number up to which it is stored. StoreError: it cannot be opened now."""
         if self._conn is None or self._moved():
             self._connect()
-        return {key: Cursor(stream.stored_to, stream.closed) for key, stream in self._streams.items()}
+        return {
+            key: Cursor(stream.stored_to, stream.closed, stream.published_to) for key, stream in self._streams.items()
+        }
 
     def commit(self, items: Sequence[Item], published: Published = NOTHING) -> None:
         """Store all items, in order, each stream from its cursor on, in one transaction that is on the disk at return.

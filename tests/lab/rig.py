@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .vm import Guest
+from .vm import Guest, GuestError
 
 SCRIPTS = Path(__file__).parent / "scripts"
 PYTHON = "/opt/venv/bin/python"
@@ -93,7 +93,7 @@ class Rig:
         heard = f"""tail -n +{since + 1} {RECORD} | grep -q '"k": "health", "src": "pulse"'"""
         try:
             self.guest.until(f"{lines} && {heard}", START_S, "the pulse daemon holds its lines and is heard")
-        except Exception:
+        except GuestError:
             print(self.log())
             raise
         self.guest.sh("sleep 1")  # well beyond settle_ms
@@ -120,6 +120,15 @@ class Rig:
         """Pulses on all lines, one of each a cycle; HZ 0: flat out.  Returns the rate that was reached."""
         out = self.guest.sh(self._toggling(hz, cycles), 120 + (cycles / hz * 4 if hz else 0))
         return float(json.loads(out)["hz"])
+
+    def burst(self, least: int) -> None:
+        """Pulses flat out until the kernel has numbered `least` more edges: how many it merges depends on the load here."""
+        end = self.kernel_edges() + least
+        for _ in range(50):
+            self.toggle(0, 4000)
+            if self.kernel_edges() >= end:
+                return
+        raise GuestError(f"50 bursts of 4000 pulses did not make {least} edges")
 
     def toggle_meanwhile(self, hz: float, cycles: int) -> None:
         """The same in the background; `toggled` waits for its end."""
@@ -161,7 +170,8 @@ class Rig:
         return int(self.guest.sh(self._count_rows()))
 
     def wait_stored(self, n: int) -> None:
-        self.guest.until(f'[ "$({self._count_rows()})" -ge {n} ]', 60, f"{n} rows are stored")
+        """Wait until that many rows are stored, 60 s at most: a test that goes on with fewer can say what is missing."""
+        self.guest.sh(f'until [ "$({self._count_rows()})" -ge {n} ] || [ $SECONDS -ge 60 ]; do sleep 0.2; done', 90)
 
     def wait_quiet(self) -> None:
         """Wait until no row has come for 4 s, which is more than a commit and a health period."""

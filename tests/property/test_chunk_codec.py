@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.frames import Samples
@@ -30,6 +30,7 @@ def matrices(draw: st.DrawFn) -> tuple[bytes, int, int, str]:
     return b"".join(draw(st.lists(item, min_size=n * axes, max_size=n * axes))), n, axes, dtype
 
 
+@settings(deadline=None)
 @given(matrices())
 def test_values_come_back_bit_by_bit(matrix: tuple[bytes, int, int, str]) -> None:
     values, n, axes, dtype = matrix
@@ -39,6 +40,7 @@ def test_values_come_back_bit_by_bit(matrix: tuple[bytes, int, int, str]) -> Non
     assert decoded.tobytes() == values
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(-(2**63), 2**63 - 1) | st.integers(-3, 300), min_size=1, max_size=50))
 def test_steps_come_back_whatever_they_are(steps: list[int]) -> None:
     packed = chunks.pack_steps(np.array(steps, np.int64))
@@ -46,6 +48,7 @@ def test_steps_come_back_whatever_they_are(steps: list[int]) -> None:
     assert chunks.unpack_steps(packed, len(steps) + 1).tolist() == steps
 
 
+@settings(deadline=None)
 @given(matrices(), st.data())
 def test_damage_is_refused_or_the_same(matrix: tuple[bytes, int, int, str], data: st.DataObject) -> None:
     values, n, axes, dtype = matrix
@@ -72,6 +75,18 @@ def test_decode_refuses_another_shape_and_foreign_bytes() -> None:
     for data, n in ((encoded, 3), (b"", 2), (b"foreign", 2), (encoded[:-1], 2)):
         with pytest.raises(ValueError):
             chunks.decode(data, n, 1, "<i2")
+
+
+def test_decode_never_unpacks_more_than_it_must(monkeypatch: pytest.MonkeyPatch) -> None:
+    encoded = chunks.encode(bytes(2000), 1000, 1, "<i2")
+    packed = chunks.pack_steps(np.arange(999, dtype=np.int64))
+    with pytest.raises(ValueError, match="unpacks to 2000 bytes, expected 1998"):
+        chunks.decode(encoded, 999, 1, "<i2")
+    monkeypatch.setattr(chunks, "MAX_RAW_BYTES", 1000)
+    with pytest.raises(ValueError, match="unpacks to 2000 bytes"):
+        chunks.decode(encoded, 1000, 1, "<i2")
+    with pytest.raises(ValueError, match="unpacks to"):
+        chunks.unpack_steps(packed, 1000)
 
 
 def test_steps_of_another_length_are_refused() -> None:
@@ -126,6 +141,7 @@ def times_of(frame: Samples) -> list[int]:
     return [frame.t + sum(steps[:i]) for i in range(frame.n)]
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32), st.integers(1, 30))
 def test_the_assembler_keeps_every_value_and_time(seed: int, count: int) -> None:
     source = Source(seed)

@@ -1,5 +1,6 @@
 """Frames of every kind over random values: nothing changes on the way, and no bytes can do harm to a reader."""
 
+import contextlib
 import math
 from typing import Any
 
@@ -29,7 +30,7 @@ def values(t: inspect.Type) -> st.SearchStrategy[Any]:
             low = -(2**63) if t.ge is None else t.ge
             return st.integers(low, 2**64 - 1 if t.le is None else t.le)
         case inspect.StrType():
-            return st.text() if t.pattern is None else st.from_regex(t.pattern.replace("$", r"\Z"), fullmatch=True)
+            return st.text() if t.pattern is None else st.from_regex(t.pattern, fullmatch=True)
         case inspect.FloatType():
             return st.floats(allow_nan=False)
         case inspect.BoolType():
@@ -74,7 +75,7 @@ def frames_of(draw: st.DrawFn, cls: type[Frame]) -> Any:
         fields[field.encode_name] = draw(values(field.type))
     if cls is Samples:
         fields = draw(whole_samples(fields))
-    identity = st.text("abc.-_09", min_size=1, max_size=8)
+    identity = st.from_regex(r"[a-zA-Z0-9_][a-z0-9_.-]{0,7}", fullmatch=True)
     run = st.text("0123456789abcdef", min_size=16, max_size=16)
     return cls(**{**fields, "node": draw(identity), "src": draw(identity), "run": draw(run)})
 
@@ -143,10 +144,8 @@ def test_every_float_is_kept_bit_for_bit(current, sent):
 
 def only_malformed(payload: bytes) -> None:
     for read in (decode, decode_head):
-        try:
+        with contextlib.suppress(Malformed):
             read(payload)
-        except Malformed as e:
-            assert str(e)
 
 
 @given(st.binary(max_size=200))

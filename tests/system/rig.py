@@ -212,13 +212,13 @@ class Rig:
         assert done.stdout, done.stderr
         return Audit(done.returncode, json.loads(done.stdout))
 
-    def check(self, *srcs: str, totals: bool = True) -> dict[str, Found]:
+    def check(self, *srcs: str, totals: bool = True, unknown: bool = False) -> dict[str, Found]:
         """The account of a stopped rig: audit exit 0, nothing pending, and these numbered sources are exact."""
         out = {src: check_numbers(self.db, self.offers(src), src) for src in srcs}
         faults = [fault for found in out.values() for fault in found.faults]
         faults += check_rows(self.db, totals=totals)
         assert not faults, "\n".join([*faults[:20], self.tail()])
-        account = self.audit()
+        account = self.audit(*["--allow-unknown"] * unknown)
         assert account.code == 0, f"{account.document}\n{self.tail()}"
         assert account.sum("pending") == 0, account.document
         assert account.sum("published") == account.sum("stored") + account.sum("lost"), account.document

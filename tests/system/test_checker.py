@@ -64,7 +64,7 @@ def test_the_truth_passes(db: Path, offers: Path) -> None:
         ("UPDATE ledger SET to_seq = 7, count = 4", "number 7 .* is stored, and the ledger calls it lost"),
         ("UPDATE ledger SET count = 2", "counts 2 for 4..6"),
         ("UPDATE ledger SET stream_id = 2", "in 0 ledger ranges"),
-        ("INSERT INTO streams (node, src, run) VALUES ('rig', 'numbered', 'ffff')", "a run ffff that never was"),
+        ("UPDATE streams SET run = 'ffff' WHERE id = 1", "numbers of a run ffff that never was"),
         ("DELETE FROM streams WHERE id = 1", "number 1 .* not stored"),
     ],
 )

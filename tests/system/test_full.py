@@ -29,7 +29,7 @@ def says(rig: Rig, name: str, text: str) -> None:
 
 
 def test_a_journal_over_its_bound_loses_the_oldest_and_says_which(make_rig: MakeRig) -> None:
-    rig = make_rig("journal.daemon.numbered.max_bytes = 262144")
+    rig = make_rig("journal.max_bytes = 262144")
     rig.numbered_args["numbered"] = FAST
     rig.start("bus", "numbered")
     rig.ready("numbered")
@@ -48,11 +48,12 @@ def test_a_journal_over_its_bound_loses_the_oldest_and_says_which(make_rig: Make
 def test_a_full_disk_under_the_journal(small_disk: SmallDisk, make_rig: MakeRig) -> None:
     rig = make_rig("journal.max_bytes = 2097152")
     small_disk(rig.run, 3000)
-    ballast = fill(rig.run, leave_kb=1200)
-    for src in ("numbered", "numbered2"):
-        rig.numbered_args[src] = FAST
-        rig.start(src)
-        says(rig, src, "journal has no room")
+    rig.numbered_args = {"numbered": FAST, "numbered2": FAST}
+    rig.start("numbered", "numbered2")
+    rig.ready("numbered", "numbered2")
+    ballast = fill(rig.run, leave_kb=300)
+    says(rig, "numbered", "journal has no room")
+    says(rig, "numbered2", "journal has no room")
     blocked_at = rig.offered()
     rig.until(lambda: rig.offered() > blocked_at + 10_000, "more is offered than the queue takes")
     # a start on the full disk, after a kill on it

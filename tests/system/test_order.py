@@ -53,8 +53,9 @@ def test_without_a_bus_frames_come_by_the_control_sockets(rig: Rig) -> None:
     rig.ready("bus")
     rig.caught_up()
     rig.kill("bus")
-    time.sleep(4)  # the sink asks by itself when it has heard nothing for 3 s
-    rig.caught_up()
+    before = rig.offered()
+    rig.until(lambda: rig.offered() > before, "more is offered")
+    rig.caught_up()  # the sink asks by itself when it has heard nothing for 3 s
     rig.start("bus")
     rig.ready("bus")
     rig.caught_up()

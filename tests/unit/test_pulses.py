@@ -1,5 +1,7 @@
 """Which edges are pulses."""
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +19,7 @@ edges = st.lists(st.integers(0, 40 * MS), max_size=60).map(
 def split(stamps, cuts):
     """The same stamps in several takes."""
     borders = sorted({0, len(stamps), *(cut % (len(stamps) + 1) for cut in cuts)})
-    return [stamps[a:b] for a, b in zip(borders, borders[1:], strict=False)]
+    return [stamps[a:b] for a, b in itertools.pairwise(borders)]
 
 
 def test_an_edge_at_exactly_the_minimum_interval_is_a_pulse_and_one_sooner_is_not():
@@ -75,7 +77,7 @@ def test_accepted_and_filtered_are_all_and_accepted_ones_are_spaced(stamps, min_
         accepted += take.edges
         filtered += take.filtered
     assert len(accepted) + filtered == len(stamps)
-    assert all(b - a >= min_ns for a, b in zip(accepted, accepted[1:], strict=False))
+    assert all(b - a >= min_ns for a, b in itertools.pairwise(accepted))
     assert all(t >= settled_ns for t in accepted)
     # each rejected edge had its reason: it came too early, or too soon after the accepted one before it
     remaining = list(accepted)

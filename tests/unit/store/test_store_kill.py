@@ -21,14 +21,15 @@ from common.store.writer import Store
 store, key = Store.open(sys.argv[1]), StreamKey("r", "s", "0" * 16)
 seq = store.cursors()[key].stored_to if store.cursors() else 0
 who = {"node": key.node, "src": key.src, "run": key.run}
-v = {"sensor": "v", "rate_hz": 1e3, "nominal_hz": 1e3, "n": 50, "axes": ["x"], "unit": "g", "scale": 1.0, "dtype": "<i2"}
+v = {"sensor": "v", "rate_hz": 1e3, "nominal_hz": 1e3, "n": 50, "axes": ["x"], "unit": "g", "scale": 1.0}
+v |= {"dtype": "<i2", "values": bytes(100), "dt_ns": 10**6}
 while True:
     items = []
     for i in range(20):
         seq += 1
         frame = Pulse(**who, seq=seq, channel="c", edges=[0], total=seq)
         if i % 2:
-            frame = Samples(**who, seq=seq, t=seq * 25_000_000, mono=seq * 25_000_000, values=bytes(100), dt_ns=10**6, **v)
+            frame = Samples(**who, seq=seq, t=seq * 25_000_000, mono=seq * 25_000_000, **v)
         items.append(Taken(key, "t/", frame))
     store.commit(items)
     print(seq, flush=True)

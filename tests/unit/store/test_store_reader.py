@@ -158,7 +158,7 @@ def test_a_range_of_samples_is_cut_to_the_sample(store: Store, maker: Any, path:
     assert (series.values[:, 0] * 2).tolist() == list(range(first, min(end, 2000)))
 
 
-@pytest.mark.parametrize("last", [1, 80, 801, 1999, 2000, 3000])
+@pytest.mark.parametrize("last", [1, 80, 250, 801, 1999, 2000, 3000])
 def test_the_newest_samples(store: Store, maker: Any, path: Path, last: int) -> None:
     store.commit(ramp(maker, 25))
     with open_reader(path) as reader:

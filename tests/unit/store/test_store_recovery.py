@@ -40,6 +40,19 @@ class Faulty:
         return self._conn.execute(sql, *args)
 
 
+def watch_fsync(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The paths that are synced from now on, in order."""
+    synced: list[str] = []
+    fsync = os.fsync
+
+    def watched(fd: int) -> None:
+        synced.append(os.readlink(f"/proc/self/fd/{fd}"))
+        fsync(fd)
+
+    monkeypatch.setattr(os, "fsync", watched)
+    return synced
+
+
 @pytest.mark.parametrize(("name", "number"), [("full", 2), ("extra", 3)])
 def test_a_commit_is_synced(path: Path, name: Any, number: int) -> None:
     store = Store.open(path, synchronous=name)
@@ -192,13 +205,24 @@ def test_a_log_left_by_a_killed_writer_is_synced_before_its_cursors_are_told(
     left.parent.mkdir()
     for suffix in ("", "-wal"):
         shutil.copy(f"{path}{suffix}", f"{left}{suffix}")
-    synced = []
-    fsync = os.fsync
-    monkeypatch.setattr(os, "fsync", lambda fd: (synced.append(os.readlink(f"/proc/self/fd/{fd}")), fsync(fd)))
+    synced = watch_fsync(monkeypatch)
     again = Store.open(left)
     assert again.cursors() == {maker.key: Cursor(1, 0)}
     assert synced == [f"{left}-wal"]
     again.close()
+
+
+def test_a_move_aside_is_on_the_disk(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Store.open(path).close()
+    synced = watch_fsync(monkeypatch)
+    database.set_aside(str(path))
+    assert synced == [str(path.parent)]
+
+
+def test_a_new_database_is_on_the_disk(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced = watch_fsync(monkeypatch)
+    Store.open(path).close()
+    assert synced[:2] == [f"{path}.new", str(path.parent)]
 
 
 def damage_header(path: Path) -> None:

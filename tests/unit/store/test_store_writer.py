@@ -124,7 +124,9 @@ def test_published_to_only_grows_and_needs_no_items(store: Store, maker: Any, ro
     for last, boot_id in ((9, "b"), (4, "b"), (5, "")):
         store.commit([], {maker.key: (last, boot_id)})
     assert rows(STREAM) == [(0, 0, 0, 9, 0, "b")]
-    assert store.cursors() == {maker.key: Cursor(0, 0)}
+    assert store.cursors() == {maker.key: Cursor(0, 0, 9)}
+    store.commit([maker.pulse()], {maker.key: (1, "")})
+    assert rows(STREAM) == [(1, 1, 0, 9, 0, "b")]
 
 
 def test_a_commit_without_news_writes_nothing(store: Store, maker: Any, path: Path) -> None:
