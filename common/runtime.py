@@ -45,7 +45,7 @@ class Runtime:
         self._stop_fd = os.eventfd(0, os.EFD_NONBLOCK)
         self._poll = select.poll()
         self._poll.register(self._stop_fd, select.POLLIN)
-        self._handlers: dict[str, Handler] = {"status": self._status}
+        self._handlers: dict[str, Handler] = {"status": self._starting}
         self._cpu = (time.monotonic(), _cpu_s())
         self._counted: tuple[float, dict[str, int]] = (time.monotonic(), {})
         folders.make()
@@ -64,6 +64,7 @@ class Runtime:
             self.context, folders.bus_in, node=self.node, src=src, run=self.run_id, log=log,
             health=self._make_health, journal=self.journal, counter=self._counter,
         )  # fmt: skip
+        self._handlers["status"] = self._status
 
     def _open_journal(self, here: Path) -> None:
         place, limits = journal_limits(self.config.journal, self.src)
@@ -144,6 +145,9 @@ class Runtime:
         if status != self.status:
             self.status = status
             self.notifier.send(f"STATUS={status}")
+
+    def _starting(self, _: dict[str, Any]) -> dict[str, Any]:
+        raise RigbusError("starting")
 
     def _status(self, _: dict[str, Any]) -> dict[str, Any]:
         health = msgspec.to_builtins(self._make_health(self._publisher, peek=True))

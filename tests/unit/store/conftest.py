@@ -1,5 +1,6 @@
 """Frames of one stream, numbered as a publisher would, and a store in a folder of its own."""
 
+import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -80,3 +81,17 @@ def rows(path: Path) -> Callable[..., list[Any]]:
             conn.close()
 
     return run
+
+
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The paths that are synced while the test runs, in order."""
+    found: list[str] = []
+    fsync = os.fsync
+
+    def watched(fd: int) -> None:
+        found.append(os.readlink(f"/proc/self/fd/{fd}"))
+        fsync(fd)
+
+    monkeypatch.setattr(os, "fsync", watched)
+    return found

@@ -1,4 +1,4 @@
-"""Locked, full, failing, corrupt, replaced: nothing is half stored, and no caller opens the store again."""
+"""Locked, full, failing, replaced: nothing is half stored, and no caller opens the store again."""
 
 import os
 import shutil
@@ -11,13 +11,8 @@ from typing import Any
 import pytest
 
 from common.errors import StoreError
-from common.store import database
 from common.store.items import Cursor, Lost
 from common.store.writer import Store
-
-
-def asides(path: Path) -> list[Path]:
-    return sorted(path.parent.glob("rigbus.db.corrupt-*"))
 
 
 class Faulty:
@@ -38,19 +33,6 @@ class Faulty:
             error.sqlite_errorcode = sqlite3.SQLITE_IOERR_FSYNC
             raise error
         return self._conn.execute(sql, *args)
-
-
-def watch_fsync(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The paths that are synced from now on, in order."""
-    synced: list[str] = []
-    fsync = os.fsync
-
-    def watched(fd: int) -> None:
-        synced.append(os.readlink(f"/proc/self/fd/{fd}"))
-        fsync(fd)
-
-    monkeypatch.setattr(os, "fsync", watched)
-    return synced
 
 
 @pytest.mark.parametrize(("name", "number"), [("full", 2), ("extra", 3)])
@@ -198,63 +180,23 @@ def test_readers_that_hold_up_the_rewriting_are_waited_for(store: Store, maker: 
 
 
 def test_a_log_left_by_a_killed_writer_is_synced_before_its_cursors_are_told(
-    store: Store, maker: Any, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: Store, maker: Any, path: Path, tmp_path: Path, synced: list[str]
 ) -> None:
     store.commit([maker.pulse()])
     left = tmp_path / "left" / "rigbus.db"
     left.parent.mkdir()
     for suffix in ("", "-wal"):
         shutil.copy(f"{path}{suffix}", f"{left}{suffix}")
-    synced = watch_fsync(monkeypatch)
+    synced.clear()
     again = Store.open(left)
     assert again.cursors() == {maker.key: Cursor(1, 0)}
     assert synced == [f"{left}-wal"]
     again.close()
 
 
-def test_a_move_aside_is_on_the_disk(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    Store.open(path).close()
-    synced = watch_fsync(monkeypatch)
-    database.set_aside(str(path))
-    assert synced == [str(path.parent)]
-
-
-def test_a_new_database_is_on_the_disk(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    synced = watch_fsync(monkeypatch)
+def test_a_new_database_is_on_the_disk(path: Path, synced: list[str]) -> None:
     Store.open(path).close()
     assert synced[:2] == [f"{path}.new", str(path.parent)]
-
-
-def damage_header(path: Path) -> None:
-    with path.open("r+b") as f:
-        f.write(b"not a database, at all")
-
-
-def damage_schema(path: Path) -> None:
-    with path.open("r+b") as f:
-        f.seek(100)
-        f.write(os.urandom(900))
-
-
-def damage_streams(path: Path) -> None:
-    damage_table(path, "streams")
-
-
-def damage_table(path: Path, table: str) -> None:
-    conn = sqlite3.connect(path)
-    (page,) = conn.execute("SELECT rootpage FROM sqlite_schema WHERE name = ?", (table,)).fetchone()
-    conn.close()
-    with path.open("r+b") as f:
-        f.seek((page - 1) * database.PAGE_SIZE)
-        f.write(b"\xa5" * database.PAGE_SIZE)
-
-
-def cut_in_half(path: Path) -> None:
-    os.truncate(path, path.stat().st_size // 2)
-
-
-def cut_to_nothing(path: Path) -> None:
-    os.truncate(path, 0)
 
 
 @pytest.mark.parametrize("damage", [damage_header, damage_schema, damage_streams, cut_in_half, cut_to_nothing])
@@ -317,21 +259,6 @@ def test_every_corrupt_database_is_kept_and_named(path: Path, rows: Any) -> None
     assert len(asides(path)) == 3
     details = [detail for (detail,) in rows("SELECT detail FROM ledger ORDER BY id")]
     assert [detail.split(":")[0] for detail in details] == [str(aside) for aside in asides(path)]
-
-
-def test_a_move_aside_that_was_cut_short_is_finished(path: Path, maker: Any, rows: Any) -> None:
-    store = Store.open(path)
-    store.commit([maker.pulse()])
-    log = Path(f"{path}-wal")
-    kept = log.read_bytes()
-    store.close()
-    log.write_bytes(kept)
-    path.rename(f"{path}.corrupt-20200101T000000Z")
-    Store.open(path).close()
-    assert rows("SELECT count(*) FROM pulses") == [(0,)]
-    (aside,) = [found for found in asides(path) if found.name.endswith("-wal")]
-    assert aside.read_bytes() == kept
-    assert rows("SELECT count(*) FROM ledger WHERE cause = 'store_corrupt'") == [(2,)]
 
 
 def test_an_interrupted_making_leaves_no_trace(path: Path) -> None:
