@@ -6,7 +6,7 @@ import msgpack
 import zmq
 
 path, op, *pairs = sys.argv[1:]
-fields = {k: int(v) if v.isdecimal() else v for k, v in (pair.split("=", 1) for pair in pairs)}
+fields = {key: int(value) if key in ("from", "n") else value for key, value in (pair.split("=") for pair in pairs)}
 ctl = zmq.Context().socket(zmq.REQ)
 ctl.linger, ctl.rcvtimeo = 0, 3000
 ctl.connect(f"ipc://{path}")

@@ -17,14 +17,11 @@ while True:
     topic, payload = bus.recv_multipart()
     frame = msgpack.unpackb(payload)
     stream = frame["node"], frame["src"], frame["run"]
-    name = f"{frame['src']}/{frame['run']}"
-    if frame["seq"] == 0:  # health: not numbered, but it knows the last number
-        got, last = frame["seq"], frame["last_seq"]
-    else:
-        got, last = frame["seq"], frame["seq"] - 1
-    if last > seen.setdefault(stream, last):
-        print(f"{name}: gap {seen[stream] + 1}..{last}", flush=True)
-    seen[stream] = max(seen[stream], last, got)
+    # what came before this frame; health has number 0, but knows the last one
+    before = frame["seq"] - 1 if frame["seq"] else frame["last_seq"]
+    if before > seen.setdefault(stream, before):
+        print(f"{frame['src']}/{frame['run']}: gap {seen[stream] + 1}..{before}", flush=True)
+    seen[stream] = max(seen[stream], before, frame["seq"])
     if frame["k"] == "loss" and frame["unit"] == "frame":
         where = f"{frame['src']}/{frame['run_of']}"
         print(f"{where}: lost {frame['from_seq']}..{frame['to_seq']}, cause {frame['cause']}", flush=True)
