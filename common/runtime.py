@@ -151,7 +151,8 @@ class Runtime:
 
     def _status(self, _: dict[str, Any]) -> dict[str, Any]:
         health = msgspec.to_builtins(self._make_health(self._publisher, peek=True))
-        return {"health": {**health, "node": self.node, "src": self.src, "run": self.run_id}, **self.details}
+        now = {"t": clock.wall_ns(), "mono": clock.boot_ns()}
+        return {"health": {**health, "node": self.node, "src": self.src, "run": self.run_id, **now}, **self.details}
 
     def _make_health(self, publisher: Publisher, *, peek: bool = False) -> Health:
         """The health frame of this second; peek: a look by `status`, which must not shift the intervals."""
