@@ -47,9 +47,15 @@ class Stream:
                 self._take(topic, frame)
             elif seq > self.cursor:
                 self.state = State.CATCHUP
-                self._ring.append((topic, frame))
+                self._wait(topic, frame)
         elif self.state is State.CATCHUP and seq > self.cursor:
-            self._ring.append((topic, frame))
+            self._wait(topic, frame)
+
+    def _wait(self, topic: str, frame: AnyFrame) -> None:
+        # a publisher's frames come in rising order: what stands higher than a later one was never its
+        while self._ring and self._ring[-1][1].seq >= frame.seq:
+            self._ring.pop()
+        self._ring.append((topic, frame))
 
     def _take(self, topic: str, frame: AnyFrame) -> None:
         self.cursor = frame.seq
@@ -104,6 +110,8 @@ class Stream:
                 self._items.append(Unreadable(self.key, seq, "*", b"", reason))
                 self.cursor = seq
         self._splice()
+        if self.cursor >= chunk.last and before == (self.cursor, self.state):
+            self._ring.clear()  # sent is journaled: what lies beyond the journal's end is nobody's
         self.last = chunk.last  # not the highest that was heard: on the bus anybody may say anything
         if self.cursor >= chunk.last and not self._ring:
             if chunk.closed:

@@ -161,3 +161,19 @@ def test_a_full_ring_costs_a_second_catch_up_and_no_frame() -> None:
     assert stream.cursor == 6000
     assert stream.state is State.LIVE
     assert [i.frame.seq for i in items if isinstance(i, Taken)] == list(range(1, 6001))
+
+
+def test_a_forged_number_far_ahead_does_not_keep_a_stream_from_living() -> None:
+    items: list[Item] = []
+    stream = Stream(KEY, Cursor(0, 0), items)
+    stream.live("app/event/", event(10**6))
+    stream.live("app/event/", event(2**62))
+    stream.replayed(Chunk([(b"app/event/", encode(event(1)))], [], 1, 1, 0, 0, None))
+    stream.replayed(Chunk([], [], 1, 1, 0, 0, None))
+    assert stream.state is State.LIVE
+    stream.live("app/event/", event(10**6))
+    stream.live("app/event/", event(2))
+    stream.live("app/event/", event(3))
+    stream.replayed(Chunk([(b"app/event/", encode(event(2)))], [], 2, 2, 0, 0, None))
+    assert stream.state is State.LIVE
+    assert [i.frame.seq for i in items if isinstance(i, Taken)] == [1, 2, 3]
