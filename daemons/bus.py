@@ -12,7 +12,7 @@ from common.paths import endpoint, open_to_group
 from common.runtime import Runtime
 from common.service import entry
 
-_HWM = 1000
+_HWM = 2000
 
 
 def run(rt: Runtime, cfg: BusConfig) -> None:

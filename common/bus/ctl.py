@@ -17,6 +17,7 @@ from common.paths import endpoint, open_to_group
 Handler = Callable[[dict[str, Any]], dict[str, Any]]
 MAX_REQUEST = 1 << 20
 MAX_FRAMES = 10_000
+_WAKE = "inproc://ctl-stop"  # stop() comes in as one more peer: no time-outs, no wake-ups while nobody asks
 
 
 class _Request(msgspec.Struct):
@@ -38,7 +39,6 @@ class CtlServer:
         self._stop = False
         self._socket = context.socket(zmq.ROUTER)
         self._socket.linger = 0
-        self._socket.rcvtimeo = 200
         self._socket.sndtimeo = 1000
         self._socket.set(zmq.MAXMSGSIZE, MAX_REQUEST)
         try:
@@ -47,21 +47,25 @@ class CtlServer:
         except (zmq.ZMQError, OSError) as e:
             self._socket.close()
             raise RigbusError(f"{path}: cannot be bound: {e.strerror}") from None
+        self._socket.bind(_WAKE)
+        self._context = context
         self._thread = threading.Thread(target=self._serve, name="ctl", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
         """Ends the thread and removes the socket file: what is gone should look gone."""
         self._stop = True
-        self._thread.join()
+        with self._context.socket(zmq.DEALER) as wake:
+            wake.connect(_WAKE)
+            wake.send(b"")
+            self._thread.join()
         self._path.unlink(missing_ok=True)
 
     def _serve(self) -> None:
-        while not self._stop:
-            try:
-                parts = self._socket.recv_multipart()
-            except zmq.Again:
-                continue
+        while True:
+            parts = self._socket.recv_multipart()
+            if self._stop:
+                break
             # REQ puts an empty part before its request and wants it back
             head, request = parts[:-1], parts[-1]
             reply = self._answer(request) if len(head) in (1, 2) else None

@@ -20,7 +20,7 @@ from common.topics import row_of, topic_of
 BATCH_S = 0.005  # a batch is gathered for so long: wake-ups cost more than bytes
 QUEUE_FRAMES = 8192
 QUEUE_BYTES = 8 << 20
-HWM = 1000
+HWM = 2000  # a burst fits; what drops is replayed
 _MAX_BATCH = 1000
 
 
@@ -188,7 +188,7 @@ class Publisher:
         """Tells subscribers of ranges of frames that are lost. Informative: the journal's own record is what counts."""
         for run_id, loss in self._journal.take_news() if self._journal is not None else ():
             count = loss.to_seq - loss.from_seq + 1
-            self._log.warning("frames are lost", run=run_id, cause=loss.cause, count=count)
+            self._log.seldom(f"lost {loss.cause}", "frames are lost", run=run_id, cause=loss.cause, count=count)
             self.publish(
                 Loss(
                     stream="*", unit="frame", count=count, cause=loss.cause, run_of=run_id,

@@ -59,17 +59,15 @@ def register(sub: "argparse._SubParsersAction[argparse.ArgumentParser]", common:
 
 
 def run(args: argparse.Namespace) -> int:
-    """The verb's exit code. An error is one line on stderr and its exit code: 1, 2 for wrong arguments, 78."""
+    """The verb's exit code. Raises UsageError for wrong arguments, RigbusError where there is no database."""
+    if args.verb != "dbstats":
+        _range(args)  # wrong arguments are told first, whatever the database says
     try:
         with open_reader(_database(args)) as reader:
             answer = _VERBS[args.verb][1](reader, args)
-        _PRINT[args.format](answer)
     except FileNotFoundError as error:
-        print(error, file=sys.stderr)
-        return 1
-    except RigbusError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
+        raise RigbusError(str(error)) from None
+    _PRINT[args.format](answer)
     return 0
 
 

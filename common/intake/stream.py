@@ -15,7 +15,7 @@ from common.journal.state import KILLED
 from common.store.items import Closed, Cursor, Item, Lost, StreamKey, Taken, Unreadable
 from common.topics import TOPICS
 
-RING = 4096
+RING = 8192
 
 
 class State(Enum):

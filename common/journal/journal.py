@@ -11,7 +11,7 @@ from common import clock
 from common.journal import format as fmt
 from common.journal.entries import RESERVE, Entry, Gap, Limits
 from common.journal.files import inode_of, make_spare, sync_folder
-from common.journal.folder import SPARE, Segment, segment_path
+from common.journal.folder import SPARE, Segment, missing, segment_path
 from common.journal.losses import losses_of
 from common.journal.replay import Snapshot
 from common.journal.state import CLEAN, KEEP_RUNS, LossRange, Run, State, encode
@@ -169,12 +169,15 @@ class Journal:
             self.name_losses([loss])
 
     def name_losses(self, losses: list[LossRange]) -> None:
-        """Takes over ranges whose records have just been written."""
+        """Takes over ranges whose records have just been written. News are only the numbers not named before."""
+        ids = {run.number: run.id for run in self.state.runs}
+        for new in losses:
+            named = [[x.from_seq, x.to_seq] for x in self.losses if x.run == new.run]
+            for a, b in missing(new.from_seq, new.to_seq, named):
+                self._news.append((ids[new.run], LossRange(new.run, a, b, new.cause, new.from_t_ns, new.to_t_ns)))
         with self._lock:
             kept = [x for x in self.losses if not any(x.within(y) for y in losses)]
             self.losses = kept + losses
-        ids = {run.number: run.id for run in self.state.runs}
-        self._news += [(ids[loss.run], loss) for loss in losses]
 
     def take_news(self) -> list[tuple[str, LossRange]]:
         """(run id, range) of each loss named since the last call, for the log and the wire."""

@@ -1,11 +1,11 @@
-"""One stream at the sink against a model: live frames that drop, chunks, health, rollbacks. Each number once, in order."""
+"""One stream at the sink against a model: live frames that drop, chunks, health, rollbacks; each number once."""
 
 import random
 
 import pytest
 
 from common.frames import Event, encode
-from common.intake.stream import State, Stream
+from common.intake.stream import RING, State, Stream
 from common.journal.replay import Chunk
 from common.store.items import Closed, Cursor, Item, Lost, StreamKey, Taken, Unreadable
 
@@ -150,17 +150,18 @@ def test_a_frame_that_is_held_beats_a_range_that_names_it() -> None:
 def test_a_full_ring_costs_a_second_catch_up_and_no_frame() -> None:
     items: list[Item] = []
     stream = Stream(KEY, Cursor(0, 0), items)
-    for seq in range(1, 6001):
+    last = RING + 2000
+    for seq in range(1, last + 1):
         stream.live("app/event/", event(seq))
     frames = [(b"app/event/", encode(event(n))) for n in range(1, 1001)]
-    stream.replayed(Chunk(frames, [], 1000, 6000, 0, 0, None))
+    stream.replayed(Chunk(frames, [], 1000, last, 0, 0, None))
     assert stream.state is State.CATCHUP
     assert stream.cursor == 1000
     frames = [(b"app/event/", encode(event(n))) for n in range(1001, 2001)]
-    stream.replayed(Chunk(frames, [], 2000, 6000, 0, 0, None))
-    assert stream.cursor == 6000
+    stream.replayed(Chunk(frames, [], 2000, last, 0, 0, None))
+    assert stream.cursor == last
     assert stream.state is State.LIVE
-    assert [i.frame.seq for i in items if isinstance(i, Taken)] == list(range(1, 6001))
+    assert [i.frame.seq for i in items if isinstance(i, Taken)] == list(range(1, last + 1))
 
 
 def test_a_forged_number_far_ahead_does_not_keep_a_stream_from_living() -> None:

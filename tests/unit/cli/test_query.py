@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from common.cli import query
+from common.cli.main import main
 from common.errors import UsageError
 from common.frames import Event, Pulse, Samples
 from common.store.items import Closed, Item, StreamKey, Taken
@@ -60,8 +61,7 @@ def ask(folder: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple
     """Runs a verb on the store of `folder`; exit code, stdout, stderr."""
 
     def run(*argv: str) -> tuple[int, str, str]:
-        args = parse(*argv, "--config", str(folder / "rigbus.toml"))
-        code = args.run(args)
+        code = main(["query", *argv, "--config", str(folder / "rigbus.toml")])
         return code, *capsys.readouterr()
 
     return run
@@ -145,8 +145,8 @@ def test_another_database_by_name(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], before: bool
 ) -> None:
     moved = (folder / "data" / "rigbus.db").rename(tmp_path / "other.db")
-    args = parse("--db", str(moved), "pulses") if before else parse("pulses", "--db", str(moved))
-    assert args.run(args) == 0
+    argv = ["--db", str(moved), "pulses"] if before else ["pulses", "--db", str(moved)]
+    assert main(["query", *argv]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 4
 
 
@@ -182,8 +182,7 @@ def test_a_mistake_is_one_line(ask: Callable[..., tuple[int, str, str]], argv: l
 
 
 def test_a_bad_configuration_has_its_own_exit_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    args = parse("pulses", "--config", str(tmp_path / "none.toml"))
-    assert args.run(args) == 78
+    assert main(["query", "pulses", "--config", str(tmp_path / "none.toml")]) == 78
     assert capsys.readouterr().err.count("\n") == 1
 
 
