@@ -17,17 +17,24 @@ from common.store.rows import INSERT
 # million samples a second they cost CPU (3.3 µs per 64 samples, not 2.7). A log of 4 MB is within 1 % of an endless.
 PAGE_SIZE = 1024
 WAL_PAGES = 4000
+# Up to this size every page is looked at when the file is opened; beyond, that would take too long on a card, and
+# damage in old pages is found by readers and by `audit --deep`.
+CHECK_BYTES = 64 << 20
 CORRUPT = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _BESIDE = ("-wal", "-shm")
 
 
-class EmptyFile(sqlite3.DatabaseError):
+class Damaged(sqlite3.DatabaseError):
+    """Damage that SQLite by itself would only meet when it reads the page in question."""
+
+
+class EmptyFile(Damaged):
     """A file of no bytes where a database should be: ours come into being whole, so this one was cut."""
 
 
 def is_corrupt(error: sqlite3.Error) -> bool:
     """Whether the file itself is damaged (the opposite: locked, full, not permitted, a failing disk)."""
-    return isinstance(error, EmptyFile) or primary_code(error) in CORRUPT
+    return isinstance(error, Damaged) or primary_code(error) in CORRUPT
 
 
 def primary_code(error: sqlite3.Error) -> int:
@@ -55,6 +62,10 @@ def connect(path: str, synchronous: str, busy_ms: int, reason: str = "") -> sqli
         conn.execute("PRAGMA temp_store = MEMORY")
         schema.migrate(conn)
         conn.execute("PRAGMA journal_mode = WAL")  # after migrate, which refuses what is not ours
+        if os.path.getsize(path) <= CHECK_BYTES:
+            found = conn.execute("PRAGMA quick_check(1)").fetchone()[0]
+            if found != "ok":
+                raise Damaged(found)
         # A writer killed between write and fsync left commits that can be read but are not yet on the disk. Whoever
         # reads a cursor from here acknowledges it, so they must be.
         _fsync(f"{path}-wal")

@@ -71,7 +71,14 @@ def test_a_move_aside_that_was_cut_short_is_finished(path: Path, maker: Any, row
     assert rows("SELECT count(*) FROM ledger WHERE cause = 'store_corrupt'") == [(2,)]
 
 
-@pytest.mark.parametrize("damage", [damage_header, damage_schema, damage_streams, cut_in_half, cut_to_nothing])
+def damage_old_page(path: Path) -> None:
+    """A page that a writer never touches: only a look at all of them finds it."""
+    damage_table(path, "pulses")
+
+
+@pytest.mark.parametrize(
+    "damage", [damage_old_page, damage_header, damage_schema, damage_streams, cut_in_half, cut_to_nothing]
+)
 def test_a_corrupt_database_is_set_aside_at_open(path: Path, maker: Any, rows: Any, damage: Any) -> None:
     store = Store.open(path)
     store.commit([maker.pulse()])
@@ -91,7 +98,9 @@ def test_a_corrupt_database_is_set_aside_at_open(path: Path, maker: Any, rows: A
     assert asides(path) == [aside]
 
 
-def test_corruption_found_at_work(path: Path, maker: Any, rows: Any) -> None:
+def test_corruption_found_at_work(path: Path, maker: Any, rows: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a database too large to be looked through at each start."""
+    monkeypatch.setattr(database, "CHECK_BYTES", 0)
     store = Store.open(path)
     store.commit([maker.pulse()])
     store.close()
