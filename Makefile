@@ -45,7 +45,7 @@ bench: .venv/.dev ## what rigbus costs, beside a baseline run at the same time
 	@$(BIN)/python -m tests.bench
 
 lab: .venv/.dev ## the hardware tests, in a virtual machine with kernel GPIO
-	@$(BIN)/python tests/lab/run.py
+	@$(BIN)/python tests/lab/run.py $(PYTEST_ARGS)
 
 test-deps: ## apt packages that some tests need (root)
 	@grep -v '^#' tests/apt.txt tests/lab/apt.txt | cut -d: -f2 | sort -u | \

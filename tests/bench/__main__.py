@@ -6,13 +6,14 @@ shown. Data folders are in /tmp, run folders (sockets, journals in memory) in /d
 
 import argparse
 import json
+import signal
 import sys
-import time
 from collections.abc import Callable
 from functools import partial
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import Progress, ProgressColumn, Task, TextColumn
+from rich.progress_bar import ProgressBar
 
 from tests.bench import cpu, jitter, memory, micro, outage, proc, storage, throughput
 from tests.bench.figure import Figure, document, missing, show
@@ -30,6 +31,13 @@ BENCHES: dict[str, Callable[..., list[Figure]]] = {
 }
 
 
+class _Clock(ProgressColumn):
+    """A bar that fills with time: how long a step takes is known, how far it is is not."""
+
+    def render(self, task: Task) -> ProgressBar:
+        return ProgressBar(total=task.total or 1.0, completed=min(task.elapsed or 0.0, task.total or 1.0), width=40)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"which of: {', '.join(BENCHES)} (default: all)")
@@ -43,6 +51,7 @@ def main() -> int:
         parser.error(
             f"no bench {', '.join(unknown)}; there are: {', '.join(BENCHES)}" if unknown else "--rounds is 1 up"
         )
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # through the rigs' clean-up, as Ctrl-C
     options = Options(args.quick, args.rounds, args.rt_seconds)
     figures = _measure(args.names or list(BENCHES), options)
     if args.json:
@@ -56,19 +65,16 @@ def _measure(names: list[str], options: Options) -> list[Figure]:
     """Shows what is done now and how far it is, on stderr: the table may go into a file."""
     console = Console(stderr=True)
     figures: list[Figure] = []
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}"), _Clock())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("")
 
         def progress(text: str, seconds: float) -> None:
-            nonlocal begin, length
-            begin, length = time.monotonic(), seconds
             if console.is_terminal:
-                bar.update(task, description=text, total=seconds, completed=0)
+                bar.reset(task, description=text, total=seconds)
             else:
                 console.print(f"{text} (about {seconds:.0f} s)", highlight=False, soft_wrap=True)
 
-        begin, length = time.monotonic(), 0.0
         for name in names:
             try:
                 figures += BENCHES[name](options, progress)

@@ -23,7 +23,7 @@ def blocks(n: int) -> list[bytes]:
 
 
 def samples(n: int, *, live: bool = False) -> Iterator[Samples]:
-    """Frames of n samples, evenly stamped at 800 Hz; live: stamped when they are asked for, else from an hour ago on."""
+    """Frames of n samples at 800 Hz, stamped as they are asked for (live), else in an even row from an hour ago on."""
     mono, step = clock.boot_ns() - 3600 * 10**9, n * STEP_NS
     offset = clock.wall_minus_boot_ns()
     for values in cycle(blocks(n)):

@@ -14,10 +14,11 @@ from typing import Any
 import msgpack
 import zmq
 
-from common import clock, frames
+from common import frames
 from common.config.schema import Config
 from common.intake.intake import Intake
-from common.journal.journal import Entry, Journal, Limits
+from common.journal.entries import Entry, Limits
+from common.journal.journal import Journal
 from common.journal.recover import open_journal
 from common.journal.replay import Hints, replay
 from common.log import Log
@@ -135,19 +136,18 @@ def _chunks(rounds: int) -> list[Figure]:
     out = []
     for n in (64, 80, 800):
         values = material.blocks(n)[:10]
-        times = 20
 
         def ours(values: list[bytes] = values, n: int = n) -> None:
-            for _ in range(times):
+            for _ in range(20):
                 for v in values:
                     chunks.encode(v, n, 3, "<i2")
 
         def plain(values: list[bytes] = values) -> None:
-            for _ in range(times):
+            for _ in range(20):
                 for v in values:
                     zlib.compress(v, 1)
 
-        figures = pair(rounds, times * len(values), ours, plain)
+        figures = pair(rounds, 20 * len(values), ours, plain)
         out.append(Figure(f"micro chunk encode, {n} samples", "µs/chunk", *figures, "zlib level 1"))
     return out
 
@@ -229,5 +229,4 @@ def _intake(rounds: int, folder: Path) -> list[Figure]:
             results[1].append((end - middle) / 2e6)
     intake.close()
     context.destroy(linger=0)
-    assert clock.boot_id()
     return [Figure("micro intake, live", "µs/frame", *results, "recv_multipart and unpackb")]

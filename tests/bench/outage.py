@@ -72,7 +72,7 @@ def _live(rig: Rig, until: float, usual: int) -> bool:
 def bare_s(frames: int) -> float:
     """Seconds that the bare prototype, already running, takes for as many frames of as many bytes."""
     seconds, n = 1.5, 64  # 64 samples: about 600 bytes
-    rates = []
+    rates: list[float] = []
     for _ in range(2):
         with tempfile.TemporaryDirectory(dir=DISK) as disk, tempfile.TemporaryDirectory(dir=MEMORY) as memory:
             args = [f"ipc://{memory}/bare", f"{disk}/bare.db", str(seconds), str(n)]

@@ -28,7 +28,7 @@ GO = "go"
 class Spec(Struct):
     """samples: per frame, 0: events of `size` bytes. seconds 0: until SIGTERM.
 
-    queue: frames that may wait for the journal (at most half of what it takes). unacked: bytes that may wait for the sink.
+    queue: frames that may wait for the journal (at most half of what it takes). unacked: bytes that the sink may owe.
     """
 
     mode: Literal["flood", "paced"]
@@ -37,7 +37,7 @@ class Spec(Struct):
     size: int = 600
     rate_hz: float = 10.0
     queue: int = 2000
-    unacked: int = 12 << 20
+    unacked: int = 8 << 20
 
 
 def run(rt: Runtime, _: BusConfig) -> None:

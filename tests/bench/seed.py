@@ -1,9 +1,11 @@
 """The design that rigbus replaces, as the seeds describe it: a queue, one row a sample, a CSV line a sample.
 
-`python -m tests.bench.seed FOLDER`: samples at 800 Hz until SIGTERM, then prints the CPU seconds of its threads.
+`python -m tests.bench.seed FOLDER [drain]`: samples at 800 Hz until SIGTERM, then prints what its threads have used.
 Their collector: a sampling thread puts each sample into a `queue.Queue`; a writer thread takes them one by one
-(`get(timeout=1)`), inserts batches of 50 with `executemany` and commits; each sample is also a line of the second's CSV
-file and of the aggregate. The sampling loop here is no cheaper and no dearer than ours: it sleeps to absolute deadlines.
+(`get(timeout=1)`), inserts batches of 50 with `executemany` and commits; each sample is also a line of the second's
+CSV file and of the aggregate. drain: its text taken to the letter ("`queue.get(timeout)`, drain up to `batch_size`
+items, `executemany()`, a single transaction"), by which a batch is what is there: at 800 Hz one sample.
+The sampling loop is no cheaper and no dearer than ours: it sleeps to absolute deadlines.
 """
 
 import csv
@@ -21,23 +23,24 @@ from pathlib import Path
 
 from tests.bench import material, proc
 
-BATCH, FLUSH_S, FILES = 50, 1.0, 120
+BATCH, FLUSH_S = 50, 1.0
 Sample = tuple[float, float, float, float]
 
 
 class Writer:
     """The thread behind the queue."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, batch: int) -> None:
         self.queue: queue.Queue[Sample | None] = queue.Queue()
         self.rows = 0
-        self._folder = folder
+        self._folder, self._batch = folder, batch
         self.thread = threading.Thread(target=self._run)
         self.thread.start()
 
     def _run(self) -> None:
         db = sqlite3.connect(self._folder / "telemetry.db")
         db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = NORMAL")
         db.execute("CREATE TABLE vibration (id INTEGER PRIMARY KEY AUTOINCREMENT, ts REAL, x REAL, y REAL, z REAL)")
         db.execute("CREATE INDEX idx_vibration_ts ON vibration (ts)")
         batch: list[Sample] = []
@@ -65,7 +68,7 @@ class Writer:
                 row = (stamp.isoformat(), *sample[1:])
                 lines.writerow(row)
                 aggregate.writerow(row)
-            if len(batch) >= BATCH or time.monotonic() - flushed > FLUSH_S or sample is None:
+            if len(batch) >= self._batch or time.monotonic() - flushed > FLUSH_S or sample is None:
                 db.executemany("INSERT INTO vibration (ts, x, y, z) VALUES (?, ?, ?, ?)", batch)
                 db.commit()
                 self.rows += len(batch)
@@ -75,11 +78,11 @@ class Writer:
         db.close()
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, batch: int) -> None:
     stopping: list[int] = []
     signal.signal(signal.SIGTERM, lambda *_: stopping.append(1))
-    values = [v for (raw,) in [(b,) for b in material.blocks(1)] for v in struct.iter_unpack("<3h", raw)]
-    writer = Writer(folder)
+    values = list(struct.iter_unpack("<3h", b"".join(material.blocks(1))))
+    writer = Writer(folder, batch)
     time.sleep(1.0)
     before = dict(proc.threads(os.getpid()))
     begin = deadline = time.monotonic_ns()
@@ -102,4 +105,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), 1 if "drain" in sys.argv else BATCH)

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from . import images
-from .vm import Guest
+from .rig import LOG
+from .vm import Guest, GuestError
 
 HERE = Path(__file__).parent
 _counts: list[str] = []
@@ -26,6 +27,16 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("lab: what was counted")
         for line in sorted(_counts):
             terminalreporter.line(line)
+
+
+def pytest_exception_interact(node: pytest.Item | pytest.Collector, report: pytest.TestReport) -> None:
+    """A failed test shows what the daemons in its guest said."""
+    guest = node.funcargs.get("guest") if isinstance(node, pytest.Function) else None
+    if isinstance(guest, Guest):
+        try:
+            report.sections.append(("the guest's log", guest.sh(LOG)))
+        except (GuestError, OSError) as e:  # it was killed: a power cut
+            report.sections.append(("the guest's log", f"not to be had: {e}"))
 
 
 @pytest.fixture(scope="session")

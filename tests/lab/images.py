@@ -56,7 +56,7 @@ def missing(lab: Path) -> list[str]:
             lacks.append("root (to build the image, once)")
     search = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
     packages = sorted({package for command, package in needs.items() if not shutil.which(command, path=search)})
-    return [f"Debian package {p}" for p in packages] + lacks
+    return ([f"the Debian packages {' '.join(packages)}"] if packages else []) + lacks
 
 
 def ready(lab: Path) -> bool:

@@ -28,6 +28,8 @@ TimeoutStopSec=60
 """
 RECORDER = f"systemd-run -q --unit=record {PYTHON} /opt/lab/record.py {RUN}/out.sock {RECORD}"
 
+LOG = "journalctl -q --no-pager -o short-monotonic -u 'rig*' -u record -u promise -u toggle | tail -n 100"
+
 # The kernel's own counter: each hit of edge_irq_thread is one more in the line's line_seqno, whether it is read or not.
 TRACING = "/sys/kernel/tracing"
 COUNT_EDGES = f"echo p:edge edge_irq_thread > {TRACING}/kprobe_events && echo 1 > {TRACING}/events/kprobes/edge/enable"
@@ -91,11 +93,7 @@ class Rig:
         """Wait until the kernel says that all lines are in use and the recorder hears the daemon."""
         lines = f'[ "$(gpioinfo | grep -c "\\[used")" -eq {len(self.channels)} ]'
         heard = f"""tail -n +{since + 1} {RECORD} | grep -q '"k": "health", "src": "pulse"'"""
-        try:
-            self.guest.until(f"{lines} && {heard}", START_S, "the pulse daemon holds its lines and is heard")
-        except GuestError:
-            print(self.log())
-            raise
+        self.guest.until(f"{lines} && {heard}", START_S, "the pulse daemon holds its lines and is heard")
         self.guest.sh("sleep 1")  # well beyond settle_ms
 
     def kill(self, daemon: str) -> None:
@@ -111,9 +109,6 @@ class Rig:
         for daemon in ("pulse", "sink", "bus"):
             self.guest.sh(f"systemctl stop rig@{daemon}", 90)
 
-    def log(self) -> str:
-        return self.guest.sh("journalctl -q --no-pager -o cat -u 'rig*' -u record | tail -n 60", check=False)
-
     # ---- pulses
 
     def toggle(self, hz: float, cycles: int) -> float:
@@ -122,7 +117,7 @@ class Rig:
         return float(json.loads(out)["hz"])
 
     def burst(self, least: int) -> None:
-        """Pulses flat out until the kernel has numbered `least` more edges: how many it merges depends on the load here."""
+        """Pulses flat out until the kernel has numbered `least` more edges; the busier this machine, the more merge."""
         end = self.kernel_edges() + least
         for _ in range(50):
             self.toggle(0, 4000)
@@ -148,6 +143,12 @@ class Rig:
         assert missed == "0", "the kernel's own count is not whole"
         return int(hits)
 
+    def kernel_saw(self, toggled: int) -> int:
+        """kernel_edges(), which must be `toggled`: else the simulated lines merged pulses, and not rigbus."""
+        kernel = self.kernel_edges()
+        assert kernel == toggled, f"the lab made {toggled} pulses, of which the kernel numbered {kernel}"
+        return kernel
+
     def records(self) -> int:
         """Frames that the recorder has heard so far."""
         return int(self.guest.sh(f"touch {RECORD}; wc -l < {RECORD}"))
@@ -170,7 +171,7 @@ class Rig:
         return int(self.guest.sh(self._count_rows()))
 
     def wait_stored(self, n: int) -> None:
-        """Wait until that many rows are stored, 60 s at most: a test that goes on with fewer can say what is missing."""
+        """Wait for that many rows, 60 s at most: a test that goes on with fewer can say what is missing."""
         self.guest.sh(f'until [ "$({self._count_rows()})" -ge {n} ] || [ $SECONDS -ge 60 ]; do sleep 0.2; done', 90)
 
     def wait_quiet(self) -> None:

@@ -70,7 +70,7 @@ def test_minimum_interval(guest: Guest, tmp_path: Path, report: Report) -> None:
     rig.wait_quiet()
     rig.stop()
     code, _ = rig.audit()
-    store, frames, kernel = rig.store(tmp_path), rig.frames(), rig.kernel_edges()
+    store, frames, kernel = rig.store(tmp_path), rig.frames(), rig.kernel_saw(200)
     totals = store.totals(IMPORT.name)
     store.close()
     report(

@@ -28,7 +28,7 @@ def test_pulse_killed_between_pulses(driver: str, guest: Guest, tmp_path: Path, 
     rig.wait_stored(120)
     rig.stop()
     code, audit = rig.audit("--allow-unknown")
-    store, kernel = rig.store(tmp_path), rig.kernel_edges()
+    store, kernel = rig.store(tmp_path), rig.kernel_saw(120)
     totals, unknown = store.totals(IMPORT.name), store.unknown_edges()
     store.close()
     report(
@@ -100,7 +100,7 @@ def test_sink_killed_amid_pulses(guest: Guest, tmp_path: Path, report: Report) -
     rig.wait_quiet()
     rig.stop()
     code, audit = rig.audit()
-    store, kernel = rig.store(tmp_path), rig.kernel_edges()
+    store, kernel = rig.store(tmp_path), rig.kernel_saw(400)
     totals, unknown, lost = store.totals(IMPORT.name), store.unknown_edges(), store.lost_edges()
     store.close()
     report(
@@ -130,7 +130,7 @@ def test_supervised(guest: Guest, tmp_path: Path, report: Report) -> None:
     store = rig.store(tmp_path)
     totals, unknown = store.totals(IMPORT.name), store.unknown_edges()
     store.close()
-    report(toggled=120, kernel=rig.kernel_edges(), stored=len(totals), unknown_ranges=len(unknown), audit_exit=code)
+    report(toggled=120, kernel=rig.kernel_saw(120), stored=len(totals), unknown_ranges=len(unknown), audit_exit=code)
     assert guest.sh("systemctl show -P ExecMainStatus rig").strip() == "0"
     assert totals == list(range(1, 121))
     assert unknown

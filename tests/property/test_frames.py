@@ -202,3 +202,17 @@ def test_samples_whose_counts_disagree_are_malformed(frame, more, tail):
     for one in wrong:
         with pytest.raises(Malformed, match=r"values|dt_ns"):
             decode(encode(one))
+
+
+@pytest.mark.parametrize("field", ["data", "a_field_of_a_newer_version"])
+@pytest.mark.parametrize("opening", [b"\x91", b"\x81\xa1k"], ids=["lists", "maps"])
+def test_nesting_without_end_is_malformed(field, opening):
+    """A few kilobytes must not bring down a reader by its stack."""
+    fields = {"k": "arm_command", "node": "n", "src": "s", "run": "0" * 16, "seq": 1, "funcode": 1}
+    payload = bytes([0x80 + len(fields) + 2]) + msgpack.packb(fields)[1:] + msgpack.packb("raw_len") + b"\x01"
+    payload += msgpack.packb(field) + opening * 100_000 + b"\xc0"
+    with pytest.raises(Malformed):
+        decode(payload)
+    if field != "data":
+        with pytest.raises(Malformed):
+            decode_head(payload)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from rig import Rig
+from rig import Listener, Rig
 
 MakeRig = Callable[..., Rig]
 
@@ -39,6 +39,15 @@ def make_rig(folder: Path) -> Iterator[MakeRig]:
 @pytest.fixture
 def rig(make_rig: MakeRig) -> Rig:
     return make_rig()
+
+
+@pytest.fixture
+def listener(rig: Rig) -> Iterator[Listener]:
+    """A foreign script that hears all that `rig` publishes."""
+    rig.run.mkdir()
+    listener = Listener(rig)
+    yield listener
+    listener.close()
 
 
 @pytest.fixture

@@ -58,10 +58,6 @@ class Audit(NamedTuple):
         return sum(stream[field] for stream in self.document["streams"] if stream["src"] == src)
 
 
-def ctl_pid(folders: Folders, src: str) -> int:
-    return int(request(folders, src, "status", timeout_s=0.5)["health"]["pid"])
-
-
 class Rig:
     """`numbered…` names start numbered.py, `run` starts `rigbus run`, every other name is a module of daemons/."""
 
@@ -72,9 +68,13 @@ class Rig:
         self.config = folder / "rigbus.toml"
         self.config.write_text(CONFIG)
         (folder / "conf.d").mkdir()
-        (folder / "conf.d" / "test.toml").write_text(extra)
+        self.merge(extra)
         self.numbered_args: dict[str, list[str]] = {}
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def merge(self, extra: str) -> None:
+        """TOML that is merged over CONFIG, for processes started from now on."""
+        (self.folder / "conf.d" / "test.toml").write_text(extra)
 
     # ---- processes
 
@@ -119,10 +119,13 @@ class Rig:
 
     def ready(self, *names: str) -> None:
         """Until the processes answer on their ctl sockets (which are there from earlier ones too)."""
-        folders = Folders(self.data, self.run)
         for name in names:
             pid = self.processes[name].pid
-            self.until(lambda n=name, p=pid: ctl_pid(folders, n) == p, f"{name} answers")
+            self.until(lambda n=name, p=pid: self.status(n)["health"]["pid"] == p, f"{name} answers")
+
+    def status(self, name: str) -> dict[str, Any]:
+        """A daemon's answer to `status` on its ctl socket."""
+        return request(Folders(self.data, self.run), name, "status", timeout_s=0.5)
 
     def end(self) -> None:
         """Publishers, sink, bus: the orderly stop of what runs."""
@@ -188,13 +191,14 @@ class Rig:
         return int(found[0][0])
 
     def caught_up(self, *srcs: str, timeout_s: float = WAIT_S) -> None:
-        """Until what the numbered sources have offered up to now has passed the store's cursors."""
+        """Until what the numbered sources have offered up to now is stored or accounted for."""
         for src in srcs or ("numbered",):
             runs = [(r.run, max(r.seqs.values())) for r in read_offers(self.offers(src)) if r.seqs]
 
-            def passed(src: str = src, runs: list[tuple[str, int]] = runs) -> bool:
-                found = dict(self.rows("SELECT run, stored_to FROM streams WHERE src = ?", src))
-                return all(found.get(run, 0) >= seq for run, seq in runs)
+            def passed(runs: list[tuple[str, int]] = runs) -> bool:
+                found = {row[0]: row[1:] for row in self.rows("SELECT run, stored_to, closed FROM streams")}
+                at = [(found.get(run, (0, 0)), seq) for run, seq in runs]
+                return all(stored_to >= seq or closed for (stored_to, closed), seq in at)
 
             self.until(passed, f"{src} is stored up to now", timeout_s)
 
@@ -218,8 +222,26 @@ class Rig:
         faults = [fault for found in out.values() for fault in found.faults]
         faults += check_rows(self.db, totals=totals)
         assert not faults, "\n".join([*faults[:20], self.tail()])
-        account = self.audit(*["--allow-unknown"] * unknown)
+        account = self.audit("--deep", *["--allow-unknown"] * unknown)
         assert account.code == 0, f"{account.document}\n{self.tail()}"
         assert account.sum("pending") == 0, account.document
         assert account.sum("published") == account.sum("stored") + account.sum("lost"), account.document
         return out
+
+
+class Listener:
+    """listener.py as a process; `frames` are those heard so far."""
+
+    def __init__(self, rig: Rig) -> None:
+        self._out = (rig.folder / "heard").open("w+")
+        command = [sys.executable, str(HERE / "listener.py"), str(rig.run / "out.sock")]
+        self.process = subprocess.Popen(command, stdout=self._out)
+
+    def frames(self) -> list[tuple[str, dict[str, Any]]]:
+        self._out.seek(0)
+        return [tuple(json.loads(line)) for line in self._out.read().split("\n")[:-1]]
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self._out.close()

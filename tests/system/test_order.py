@@ -7,7 +7,7 @@ from contextlib import closing
 
 import pytest
 from conftest import MakeRig
-from rig import ALL, PUBLISHERS, Rig
+from rig import ALL, PUBLISHERS, WAIT_S, Rig
 
 
 def test_a_late_sink_gets_everything(rig: Rig) -> None:
@@ -38,7 +38,7 @@ def test_dead_publishers_journals_are_read_from_the_disk(make_rig: MakeRig) -> N
     assert account.of("numbered", "lost") == 0
     # what the kill took from numbered2's queue is named by its next start
     rig.start("bus", "sink", "numbered2")
-    rig.ready("numbered2")
+    rig.ready("bus", "sink", "numbered2")
     rig.caught_up("numbered2")
     rig.end()
     found = rig.check("numbered", "numbered2")
@@ -76,7 +76,21 @@ def test_stale_sockets_of_a_killed_rig_are_no_obstacle(rig: Rig) -> None:
     rig.check("numbered")
 
 
-@pytest.mark.parametrize("place", ["memory", "disk"])
+def test_a_second_process_of_a_name_is_refused(rig: Rig) -> None:
+    rig.start(*ALL)
+    rig.ready(*ALL)
+    first, rig.processes = rig.processes, {}
+    rig.start(*ALL)
+    second, rig.processes = rig.processes, first
+    for name, process in second.items():
+        assert process.wait(WAIT_S) == 1, name
+        assert "another process of this name" in rig.log(name).read_text()
+    rig.caught_up()
+    rig.end()
+    assert rig.check("numbered")["numbered"].lost == 0
+
+
+@pytest.mark.parametrize("place", ["memory", pytest.param("disk", marks=pytest.mark.slow)])
 def test_a_publisher_that_stops_while_the_sink_is_behind_is_stored_later(make_rig: MakeRig, place: str) -> None:
     rig = make_rig(f'journal.place = "{place}"')
     rig.start("bus", "sink", "numbered")

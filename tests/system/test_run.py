@@ -1,17 +1,13 @@
 """`rigbus run` without a terminal: it starts, records, restarts what dies, stops within its bound, leaves nothing."""
 
-import json
 import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from conftest import MakeRig
-from rig import HERE, Rig
+from rig import Listener, Rig
 
 STOP_S = 5.0 * 5  # the contract says 5 s; only margins of five are asserted
 # Type → the fields of wire.md that have it, of all frames and of each kind; bytes arrive from listener.py as a count.
@@ -29,32 +25,6 @@ KINDS: dict[str, Fields] = {
         dict: "rates lateness_us journal",
     },
 }
-
-
-class Listener:
-    """listener.py as a process; `frames` are those heard so far."""
-
-    def __init__(self, rig: Rig) -> None:
-        self._out = (rig.folder / "heard").open("w+")
-        command = [sys.executable, str(HERE / "listener.py"), str(rig.run / "out.sock")]
-        self.process = subprocess.Popen(command, stdout=self._out)
-
-    def frames(self) -> list[tuple[str, dict[str, Any]]]:
-        self._out.seek(0)
-        return [tuple(json.loads(line)) for line in self._out.read().split("\n")[:-1]]
-
-    def close(self) -> None:
-        self.process.kill()
-        self.process.wait()
-        self._out.close()
-
-
-@pytest.fixture
-def listener(rig: Rig) -> Iterator[Listener]:
-    rig.run.mkdir()
-    listener = Listener(rig)
-    yield listener
-    listener.close()
 
 
 def pids(rig: Rig) -> dict[str, int]:

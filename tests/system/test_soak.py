@@ -1,24 +1,32 @@
-"""Random SIGKILLs over all daemons, pairs among them, at random moments of their lives."""
+"""Random SIGKILLs over all daemons, pairs among them, at random moments of their lives, while others stand still."""
 
 import random
+import signal
 import time
 
 import pytest
+from conftest import MakeRig
 from rig import ALL, Rig
 
 
-def soak(rig: Rig, rounds: int, seed: int) -> None:
+def soak(rig: Rig, rounds: int) -> None:
+    seed = random.SystemRandom().randrange(10**9)
     print(f"seed {seed}")
     rng = random.Random(seed)
     rig.start(*ALL)
     rig.ready(*ALL)
     for _ in range(rounds):
         names = rng.sample(ALL, rng.choice([1, 1, 2]))
+        stopped = rng.choice([n for n in ALL if n not in names]) if rng.random() < 0.3 else None
+        if stopped:
+            rig.signal(stopped, signal.SIGSTOP)
         rig.kill(*names)
         time.sleep(rng.choice([0, 0, 0.2]))
         rig.start(*names)
         # some are killed again while they start
         time.sleep(rng.uniform(0, 1.2))
+        if stopped:
+            rig.signal(stopped, signal.SIGCONT)
     rig.ready(*ALL)
     rig.caught_up()
     rig.end()
@@ -28,10 +36,11 @@ def soak(rig: Rig, rounds: int, seed: int) -> None:
 
 
 def test_soak_of_20_kills(rig: Rig) -> None:
-    soak(rig, 20, random.SystemRandom().randrange(10**9))
+    soak(rig, 20)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_soak_of_200_kills(rig: Rig) -> None:
-    soak(rig, 200, random.SystemRandom().randrange(10**9))
+@pytest.mark.parametrize("place", ["memory", "disk"])
+def test_soak_of_200_kills(make_rig: MakeRig, place: str) -> None:
+    soak(make_rig(f'journal.place = "{place}"'), 200)

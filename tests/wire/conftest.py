@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgpack
 import pytest
+import zmq
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 60.0  # how long anything may take on a slow machine; nothing is as slow as that where all is well
@@ -50,6 +52,33 @@ class Live:
             assert time.monotonic() < deadline, self.log()
             time.sleep(0.05)
         return answer
+
+    def ask(self, src: str, request: Any) -> dict[str, Any]:
+        """A daemon's reply; the request is a map, or bytes as they are to be sent."""
+        context: zmq.Context[Any] = zmq.Context()
+        socket = context.socket(zmq.REQ)
+        try:
+            socket.linger = 0
+            socket.connect(f"ipc://{self.run / f'{src}.ctl.sock'}")
+            socket.send(request if isinstance(request, bytes) else msgpack.packb(request))
+            assert socket.poll(30_000), f"{src} does not answer {request}\n{self.log()}"
+            reply: dict[str, Any] = msgpack.unpackb(socket.recv())
+        finally:
+            socket.close()
+            context.term()
+        return reply
+
+    def health(self, src: str) -> dict[str, Any]:
+        """A daemon's health by its ctl socket, once it has started."""
+
+        def up() -> dict[str, Any]:
+            if not (self.run / f"{src}.ctl.sock").exists():
+                return {}
+            found: dict[str, Any] = self.ask(src, {"op": "status"}).get("health", {})
+            return found
+
+        found: dict[str, Any] = self.wait(up)
+        return found
 
     def rigbus(self, *words: str) -> Outcome:
         """Another rigbus command about this rig."""
@@ -114,8 +143,8 @@ def live_rig() -> Iterator[Callable[..., Live]]:
 
 @pytest.fixture(scope="session")
 def rig(live_rig: Callable[..., Live]) -> Live:
-    """The rig as shipped, simulated devices, with all its sockets there."""
+    """The rig as shipped, simulated devices, with all its daemons up."""
     made = live_rig()
-    daemons = ("bus", "sink", "pulse", "highspeed")
-    made.wait(lambda: all((made.run / f"{name}.ctl.sock").exists() for name in daemons))
+    for name in ("bus", "sink", "pulse", "highspeed"):
+        made.health(name)
     return made
