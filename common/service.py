@@ -43,6 +43,9 @@ def entry(
     add_common(parser)
     args = parser.parse_args()
     log = Log(src)
+    early: list[int] = []  # a stop that comes while the daemon starts is obeyed when it has
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda signum, _: early.append(signum))
     _end_with_supervisor()
     try:
         loaded = load(args.config)
@@ -59,6 +62,8 @@ def entry(
     code = 0
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: rt.stop())
+    if early:
+        rt.stop()
     try:
         rt.notifier.send("READY=1")
         run(rt, cfg)

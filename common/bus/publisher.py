@@ -18,6 +18,7 @@ from common.paths import endpoint
 from common.topics import row_of, topic_of
 
 BATCH_S = 0.005  # a batch is gathered for so long: wake-ups cost more than bytes
+ALONE_S = 0.04  # a frame after such a pause goes out at once: there is nothing to gather
 QUEUE_FRAMES = 8192
 QUEUE_BYTES = 8 << 20
 HWM = 2000  # a burst fits; what drops is replayed
@@ -142,13 +143,15 @@ class Publisher:
     # ---- the writer thread
 
     def _write_loop(self) -> None:
-        next_second = time.monotonic()
+        next_second = drained = time.monotonic()
         while not self._stopping:
             self._wake.wait(max(0.0, next_second - time.monotonic()))
             if self._wake.is_set():
-                time.sleep(BATCH_S)
+                if time.monotonic() - drained < ALONE_S:
+                    time.sleep(BATCH_S)
                 self._wake.clear()
                 self._drain()
+                drained = time.monotonic()
             if time.monotonic() >= next_second:
                 next_second = max(next_second + 1.0, time.monotonic())
                 self._each_second()

@@ -76,7 +76,7 @@ class Intake:
             self._replies(source)
         now = time.monotonic()
         if now >= self._next_look:
-            self._next_look = now + 1.0
+            self._next_look = now + SILENCE_S
             self._look_around(now)
         if not self._suspended:
             for source in self._sources.values():
