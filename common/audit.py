@@ -126,15 +126,11 @@ def _add_run(a: StreamAccount, slot: Slot | None, run: Run | None, scan: Scan, *
     a.published = max(a.published, last, offered)
     if a.closed:
         return  # the store knows its end
-    named: list[list[int]] = []
     if run is not None:
         held = [[max(x, a.stored_to + 1), y] for x, y in scan.held.get(run.number, []) if y > a.stored_to]
         a.pending += sum(y - x + 1 for x, y in held)
-        for loss in scan.fold.losses:
-            if loss.run == run.number and loss.to_seq > a.stored_to:
-                parts = missing(max(loss.from_seq, a.stored_to + 1), loss.to_seq, held + named)
-                a.lost += sum(y - x + 1 for x, y in parts)
-                named += [list(p) for p in parts]
+        # what is not held is named, trimmed or damaged: replay will say so to the sink, number by number
+        a.lost += sum(y - x + 1 for x, y in missing(a.stored_to + 1, last, held))
     beyond = a.published - max(last, a.stored_to)
     ended = run is not None and run.closed
     if alive and not ended:

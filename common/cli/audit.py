@@ -7,6 +7,7 @@ from rich.table import Table
 
 from common.audit import Account, audit
 from common.cli.context import add_format, open_config, print_json
+from common.errors import RigbusError
 
 
 def register(sub: "argparse._SubParsersAction[argparse.ArgumentParser]", common: argparse.ArgumentParser) -> None:
@@ -20,6 +21,8 @@ def register(sub: "argparse._SubParsersAction[argparse.ArgumentParser]", common:
 
 def run(args: argparse.Namespace) -> int:
     config, folders = open_config(args)
+    if not folders.data.is_dir():
+        raise RigbusError(f"{folders.data}: no data folder there; nothing has run with it")
     account = audit(config, folders, allow_unknown=args.allow_unknown)
     faults: list[str] = []
     if args.deep:

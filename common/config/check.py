@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Iterator, Mapping
 
+from common import drivers
 from common.config.keys import Path, describe, dotted, fields, fits, literal, shape_of
 from common.config.schema import Config, Name
 from common.config.tree import Source, refuse
@@ -34,6 +35,18 @@ def check(config: Config, origins: Mapping[Path, Source], root: Source) -> None:
     _check_lines(config, places)
     _check_frames(config, places)
     _check_journal(config, places)
+    _check_drivers(config, places)
+
+
+def _check_drivers(config: Config, places: _Places) -> None:
+    for section in ("pulse", "highspeed"):
+        part = getattr(config, section)
+        if part is None or part.driver == "sim":
+            continue
+        names = drivers.known("edges" if section == "pulse" else "samplers")
+        if part.driver not in names:
+            path = (section, "driver")
+            refuse(places.source(path), path, f"no driver {literal(part.driver)}; there are: {', '.join(names)}")
 
 
 def _check_lines(config: Config, places: _Places) -> None:

@@ -84,6 +84,9 @@ def _defaults(main: Path) -> tuple[Path, tuple[Path, Path]]:
 
 
 def _folder(argument: str | None, configured: str, base: Path, default: Path) -> Path:
+    for path in (argument, configured):
+        if path and "\0" in path:
+            raise UsageError(f"{path!r}: a path holds no NUL")
     if argument:
         return Path(os.path.abspath(_expanded(argument)))
     if configured:

@@ -6,7 +6,7 @@ A name stands for "module:class", imported only when it is used. `rigbus.edges`:
 
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import Any
+from typing import Any, Literal
 
 from common.config.schema import HighspeedConfig, PulseConfig
 from common.drivers.edges import EdgeSource
@@ -21,6 +21,12 @@ EDGES = {
 SAMPLERS = {
     "sim": "common.drivers.samplers_sim:SimVibration",
 }
+
+
+def known(kind: Literal["edges", "samplers"]) -> list[str]:
+    """The names that the configuration may use."""
+    shipped = EDGES if kind == "edges" else SAMPLERS
+    return sorted({*shipped, *(point.name for point in entry_points(group=f"rigbus.{kind}"))})
 
 
 def open_edges(cfg: PulseConfig) -> EdgeSource:
@@ -52,4 +58,6 @@ def _find(kind: str, shipped: dict[str, str], name: str) -> Any:
     try:
         return getattr(import_module(module), attribute)
     except (ImportError, RuntimeError) as e:  # RPi.GPIO raises RuntimeError off a Pi
-        raise DeviceMissing(f"driver {name}: {e} (its library comes with: pip install 'rigbus[rpi]')") from None
+        raise DeviceMissing(
+            f"driver {name}: {e} (its library comes with the extra `rpi`: .venv/bin/pip install -e '.[rpi]')"
+        ) from None

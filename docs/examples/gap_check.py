@@ -1,6 +1,6 @@
 """Notices what it did not get, and says what became of it: python gap_check.py var/run/out.sock
 
-A gap in `seq` is either named by a loss frame (those numbers are lost, for everyone), or this script missed them on its
+A gap in `seq` is either named by a loss frame: the journal gave those numbers up. Or this script missed them on their
 way: then they are in the store.
 """
 

@@ -28,7 +28,8 @@ GO = "go"
 class Spec(Struct):
     """samples: per frame, 0: events of `size` bytes. seconds 0: until SIGTERM.
 
-    queue: frames that may wait for the journal (at most half of what it takes). unacked: bytes that the sink may owe.
+    queue: frames that may wait for the journal (at most half of what it takes). unacked: what the sink may owe,
+    bytes and frames: the journal has a bound, and its socket takes 10,000.
     """
 
     mode: Literal["flood", "paced"]
@@ -37,7 +38,8 @@ class Spec(Struct):
     size: int = 600
     rate_hz: float = 10.0
     queue: int = 2000
-    unacked: int = 8 << 20
+    unacked: int = 20 << 20
+    unacked_frames: int = 12_500
 
 
 def run(rt: Runtime, _: BusConfig) -> None:
@@ -67,7 +69,7 @@ def _flood(rt: Runtime, spec: Spec, frames: Iterator[Frame]) -> int:
     frame = next(frames)
     size = len(msgspec.msgpack.encode(frame)) + 100
     queue = min(spec.queue, QUEUE_BYTES // 2 // size)
-    most, burst = spec.unacked // size, max(1, queue // 4)
+    most, burst = min(spec.unacked_frames, spec.unacked // size), max(1, queue // 4)
     end = time.monotonic() + spec.seconds
     count, run_, acked = 0, rt.journal.run, rt.journal.acked
     publish: Callable[[Frame], int] = rt.publish

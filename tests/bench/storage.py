@@ -1,6 +1,6 @@
 """Bytes of a stored 3-axis int16 sample (6 as the sensor gives it): in the database, written for it, all copies.
 
-The store alone is driven in simulated time (half an hour of 800 Hz in frames of 80, a commit every 10 s), in a process
+The store alone is driven in simulated time (an hour of 800 Hz in frames of 80, a commit every 10 s), in a process
 of its own whose /proc/self/io is then that of the database and its log: `wchar` are the bytes that SQLite wrote,
 `dirty` those of the 4 kB pages that the kernel sends to the disk for them. All copies: a rig in real time with its
 journal on the disk, both kinds of bytes over all its processes (with libzmq's eventfd writes, 8 bytes each).

@@ -94,6 +94,7 @@ class Rig:
             env = {k: v for k, v in os.environ.items() if not k.startswith("RIGBUS")}
             if name != "run":
                 env["RIGBUS_SUPERVISOR"] = str(os.getpid())  # should the tests be killed, no daemon is left behind
+            env["PYTHONFAULTHANDLER"] = "1"
             with self.log(name).open("ab") as log:
                 self.processes[name] = subprocess.Popen(
                     [sys.executable, *command, *self.options, *args], cwd=ROOT, env=env,
@@ -105,7 +106,13 @@ class Rig:
         for name in names:
             self.processes[name].send_signal(signal.SIGTERM)
         for name in names:
-            found = self.processes.pop(name).wait(WAIT_S)
+            process = self.processes[name]
+            try:
+                found = process.wait(WAIT_S)
+            except subprocess.TimeoutExpired:
+                process.send_signal(signal.SIGABRT)  # its threads' stacks go to its log
+                found = process.wait(WAIT_S)
+            del self.processes[name]
             assert found == code, f"{name} ended with exit code {found}\n{self.tail()}"
 
     def kill(self, *names: str) -> None:
@@ -178,7 +185,7 @@ class Rig:
 
     def tail(self) -> str:
         """The last lines of every log, for the message of a failure."""
-        parts = [f"--- {p.name}\n" + "\n".join(p.read_text().splitlines()[-15:]) for p in self.folder.glob("*.log")]
+        parts = [f"--- {p.name}\n" + "\n".join(p.read_text().splitlines()[-30:]) for p in self.folder.glob("*.log")]
         return "\n".join(parts)
 
     def rows(self, sql: str, *values: Any) -> list[Any]:

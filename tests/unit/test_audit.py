@@ -157,3 +157,25 @@ def test_a_frame_nobody_accounts_for_fails_it(rig: Rig) -> None:
     account = rig.audit()
     assert not account.ok
     assert account.streams[0].balance() == 1
+
+
+def test_an_older_copy_of_the_store_behind_the_trim_is_a_loss_before_the_sink_says_so(rig: Rig) -> None:
+    """What the journal has trimmed since then cannot come again; replay will name it."""
+    here = rig.folders.counters(SRC)
+    here.mkdir(parents=True)
+    counter = Counter(here / "counter")
+    counter.begin(RUN, clock.boot_id(), 1)
+    counter.offer(600)
+    journal = recover.open_journal(rig.folders.journal(SRC, "memory"), LIMITS._replace(keep_s=0.0), RUN, [])
+    journal.append([Entry(n, b"app/event/", encode(event(n)) + bytes(1000), False) for n in range(1, 601)])
+    journal.ack("sink", {RUN: 600})
+    journal.maintain()
+    trimmed = journal.snapshot().trimmed(1)
+    journal.close()
+    counter.close_run()
+    journal.release()
+    counter.close()
+    rig.store(50)
+    assert trimmed > 100
+    assert numbers(rig.audit()) == (600, 50, trimmed - 50, 600 - trimmed, 0)
+    assert rig.audit().ok

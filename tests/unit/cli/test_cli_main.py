@@ -32,9 +32,10 @@ def rigbus(tmp_path, monkeypatch, capsys):
     (tmp_path / "r.toml").write_text(CONFIG)
     monkeypatch.chdir(tmp_path)
     with tempfile.TemporaryDirectory(prefix="rb-", dir="/tmp") as short:
+        os.mkdir(f"{short}/d")
 
-        def run(*words, config="r.toml", run_dir=f"{short}/r"):
-            options = ["--config", config, "--data", f"{short}/d", "--run-dir", run_dir]
+        def run(*words, config="r.toml", run_dir=f"{short}/r", data=f"{short}/d"):
+            options = ["--config", config, "--data", data, "--run-dir", run_dir]
             try:
                 code = cli.main([*words, *(options if words and words[0] in VERBS else [])])
             except SystemExit as e:  # argparse
@@ -124,6 +125,14 @@ def test_no_is_exit_1_and_one_line(rigbus, words, told):
 
 def test_the_audit_of_a_rig_that_has_never_run_is_in_order(rigbus):
     assert rigbus("audit") == (0, "nothing has been published here yet\n", "")
+
+
+@pytest.mark.parametrize("data", ["/nowhere/d", "/etc/passwd", "/" + "x" * 300])
+def test_the_audit_of_a_mistyped_folder_is_not_in_order(rigbus, data):
+    """A typing error in a script that watches the rig must not be green for ever."""
+    code, out, err = rigbus("audit", data=data)
+    assert (code, out) == (1, "")
+    assert one_line(err)
 
 
 def test_the_status_of_a_stopped_rig_says_so_of_each_daemon(rigbus):

@@ -101,7 +101,7 @@ def test_a_library_that_is_not_there_names_the_extra_to_install(monkeypatch, dri
     monkeypatch.delitem(sys.modules, f"common.drivers.edges_{driver}", raising=False)
     with pytest.raises(DeviceMissing, match=rf"driver {driver}: .*{library}") as error:
         drivers.open_edges(pulse(driver))
-    assert "pip install 'rigbus[rpi]'" in str(error.value)
+    assert "pip install -e '.[rpi]'" in str(error.value)
     assert error.value.exit_code == 69
 
 
