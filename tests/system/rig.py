@@ -202,8 +202,9 @@ class Rig:
         for src in srcs or ("numbered",):
             runs = [(r.run, max(r.seqs.values())) for r in read_offers(self.offers(src)) if r.seqs]
 
-            def passed(runs: list[tuple[str, int]] = runs) -> bool:
-                found = {row[0]: row[1:] for row in self.rows("SELECT run, stored_to, closed FROM streams")}
+            def passed(src: str = src, runs: list[tuple[str, int]] = runs) -> bool:
+                rows = self.rows("SELECT run, stored_to, closed FROM streams WHERE src = ?", src)
+                found = {row[0]: row[1:] for row in rows}
                 at = [(found.get(run, (0, 0)), seq) for run, seq in runs]
                 return all(stored_to >= seq or closed for (stored_to, closed), seq in at)
 
