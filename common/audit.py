@@ -12,7 +12,7 @@ from msgspec import Struct
 from common import clock
 from common.config.schema import Config
 from common.errors import StoreError
-from common.journal.counter import Slot, read_counter
+from common.journal.counter import Slot, read_counter, read_journal_id
 from common.journal.folder import Scan, missing, scan_folder
 from common.journal.state import UNKNOWABLE, Run
 from common.paths import Folders, is_held
@@ -113,7 +113,8 @@ def _add_source(streams: dict[tuple[str, str], StreamAccount], config: Config, f
     here = folders.counters(src)
     alive = is_held(here / "lock")
     slots = {slot.run: slot for slot in read_counter(here / "counter")}
-    scan = scan_folder(folders.journal(src, journal_limits(config.journal, src)[0]), alive=alive)
+    place, known_id = journal_limits(config.journal, src)[0], read_journal_id(here / "counter")
+    scan = scan_folder(folders.journal(src, place), alive=alive, known_id=known_id)
     runs = {run.id: run for run in scan.fold.state.runs if run.id}
     for run_id in {**slots, **runs}:
         account = streams.setdefault((src, run_id), StreamAccount(config.node, src, run_id))

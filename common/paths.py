@@ -64,13 +64,23 @@ def open_to_group(path: Path) -> None:
         pass
 
 
+def inode_of(path: Path) -> int:
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return 0
+
+
 class Lock:
     """One process a source: libzmq would silently let a second one steal a live socket path."""
 
-    def __init__(self, path: Path, who: str) -> None:
+    def __init__(self, path: Path) -> None:
         """Raises RigbusError where another process holds it for two seconds (a look by `is_held` is over sooner)."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o660)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o660)
+        except OSError as e:
+            raise RigbusError(f"{path}: {e.strerror}") from None
         for _ in range(40):
             try:
                 fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -78,7 +88,7 @@ class Lock:
             except BlockingIOError:
                 time.sleep(0.05)
         os.close(self._fd)
-        raise RigbusError(f"{who}: another process of this name holds {path}")
+        raise RigbusError(f"{path} is held by another process of this name")
 
     def release(self) -> None:
         os.close(self._fd)

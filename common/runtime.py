@@ -17,7 +17,7 @@ from common.bus.publisher import Publisher
 from common.config.schema import Config, JournalConfig
 from common.errors import RigbusError, StoreError
 from common.frames import Frame, Health, JournalHealth, Loss
-from common.journal.counter import Counter
+from common.journal.counter import Counter, read_journal_id
 from common.journal.entries import Limits
 from common.journal.journal import Journal
 from common.journal.recover import open_journal
@@ -50,14 +50,15 @@ class Runtime:
         self._counted: tuple[float, dict[str, int]] = (time.monotonic(), {})
         folders.make()
         here = folders.counters(src)
-        self._lock = Lock(here / "lock", src)
+        # two folders, two locks: sockets stand in one, the counter in the other
+        self._locks = [Lock(here / "lock"), Lock(folders.run / f"{src}.lock")]
         self.journal: Journal | None = None
         self._counter: Counter | None = None
         self.previous_alive_ns = 0  # wall time of the previous run's last sign of life; 0: none is known
         if journaled:
             self._open_journal(here)
         # the socket first: who hears of this daemon must be able to ask it
-        ops = journal_handlers(self.journal, src) if self.journal is not None else no_journal_handlers(src)
+        ops = journal_handlers(self.journal, src) if self.journal is not None else no_journal_handlers(src, self.run_id)
         self._handlers.update(ops)
         self._ctl = CtlServer(self.context, folders.ctl(src), log, self._handlers)
         self._publisher = Publisher(
@@ -72,10 +73,11 @@ class Runtime:
             self._counter = Counter(here / "counter")
         except OSError as e:
             raise RigbusError(f"{here / 'counter'}: {e.strerror}") from None
-        before = self._counter.before
+        before, known_id = self._counter.before, read_journal_id(here / "counter")
         self.previous_alive_ns = max((slot.alive_ns for slot in before), default=0)
         self._counter.begin(self.run_id, clock.boot_id(), clock.wall_ns())
-        self.journal = open_journal(self.folders.journal(self.src, place), limits, self.run_id, before)
+        self.journal = open_journal(self.folders.journal(self.src, place), limits, self.run_id, before, known_id)
+        self._counter.keep_journal_id(self.journal.id)
 
     # ---- publishing
 
@@ -162,6 +164,7 @@ class Runtime:
         rates = {topic: round((n - self._counted[1].get(topic, 0)) / span, 3) for topic, n in counts.items()}
         lateness, missed = self.pace.last if peek else self.pace.take()
         if not peek:
+            self._ctl.check()
             self._cpu, self._counted = (now, cpu), (now, counts)
         frames, used, oldest = self.journal.fill() if self.journal is not None else (0, 0, 0)
         return Health(
@@ -191,7 +194,8 @@ class Runtime:
             self.journal.release()
         if self._counter is not None:
             self._counter.close()
-        self._lock.release()
+        for lock in self._locks:
+            lock.release()
 
 
 def journal_limits(config: JournalConfig, src: str) -> tuple[str, Limits]:

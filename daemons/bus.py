@@ -8,7 +8,7 @@ import zmq
 
 from common.config.schema import BusConfig
 from common.errors import RigbusError
-from common.paths import endpoint, open_to_group
+from common.paths import endpoint, inode_of, open_to_group
 from common.runtime import Runtime
 from common.service import entry
 
@@ -19,7 +19,8 @@ def run(rt: Runtime, cfg: BusConfig) -> None:
     # a context of its own: ending it is what ends libzmq's proxy, which never returns by itself
     context: zmq.Context[Any] = zmq.Context()
     front, back = context.socket(zmq.XSUB), context.socket(zmq.XPUB)
-    for socket, path in ((front, rt.folders.bus_in), (back, rt.folders.bus_out)):
+    paths = (rt.folders.bus_in, rt.folders.bus_out)
+    for socket, path in zip((front, back), paths, strict=True):
         # no XPUB_NODROP: one stopped subscriber must not block the others
         socket.sndhwm = socket.rcvhwm = _HWM
         socket.linger = 0
@@ -31,16 +32,16 @@ def run(rt: Runtime, cfg: BusConfig) -> None:
             raise RigbusError(f"{path}: cannot be bound: {e.strerror}") from None
     thread = threading.Thread(target=_forward, args=(front, back), name="proxy", daemon=True)
     thread.start()
-    while thread.is_alive() and not rt.wait(1.0):
+    inodes = [inode_of(path) for path in paths]
+    while thread.is_alive() and inodes == [inode_of(path) for path in paths] and not rt.wait(1.0):
         rt.notifier.progress()
-    # the rest of what publishers sent at their stop
-    rt.wait(0.2)
+    rt.wait(0.2)  # the rest of what publishers sent at their stop
     context.term()
     thread.join()
-    for path in (rt.folders.bus_in, rt.folders.bus_out):
-        path.unlink(missing_ok=True)
     if not rt.stopping:
-        raise RigbusError("the forwarder ended by itself")
+        raise RigbusError("the forwarder ended, or its socket files were removed: a new one must take its place")
+    for path in paths:
+        path.unlink(missing_ok=True)
 
 
 def _forward(front: zmq.Socket[bytes], back: zmq.Socket[bytes]) -> None:

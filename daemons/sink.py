@@ -13,6 +13,7 @@ from common.service import entry
 from common.store.writer import Store
 
 _NAP_S = 0.25  # frames wait in the socket meanwhile: one wake-up takes them all
+_DRAIN_S = 1.0  # at the stop: for what is published and not yet here
 _MAX_BYTES = 2 << 20  # commit sooner under load: what is acknowledged need not be replayed
 _STEP_NS = 20_000_000  # a wall clock that moves more than that against BOOTTIME between two commits was set
 
@@ -85,7 +86,9 @@ def run(rt: Runtime, cfg: SinkConfig) -> None:
                 committer.commit()
                 committer.report()
             rt.notifier.progress()
-        intake.step(0)
+        end = time.monotonic() + _DRAIN_S
+        while time.monotonic() < end and (intake.step(0.05) or intake.lags()):
+            pass
         committer.commit(last=True)
     finally:
         intake.close()

@@ -12,7 +12,7 @@ from common.errors import RigbusError
 from common.journal.journal import Journal
 from common.journal.replay import Hints, replay
 from common.log import Log
-from common.paths import endpoint, open_to_group
+from common.paths import endpoint, inode_of, open_to_group
 
 Handler = Callable[[dict[str, Any]], dict[str, Any]]
 MAX_REQUEST = 1 << 20
@@ -42,8 +42,7 @@ class CtlServer:
         self._socket.sndtimeo = 1000
         self._socket.set(zmq.MAXMSGSIZE, MAX_REQUEST)
         try:
-            self._socket.bind(endpoint(path))
-            open_to_group(path)
+            self._bind()
         except (zmq.ZMQError, OSError) as e:
             self._socket.close()
             raise RigbusError(f"{path}: cannot be bound: {e.strerror}") from None
@@ -52,13 +51,28 @@ class CtlServer:
         self._thread = threading.Thread(target=self._serve, name="ctl", daemon=True)
         self._thread.start()
 
+    def _bind(self) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._socket.bind(endpoint(self._path))
+        open_to_group(self._path)
+        self._inode = inode_of(self._path)
+
+    def check(self) -> None:
+        """Once a second: a socket file that a foreign hand removed is bound anew, or nobody could ask any more."""
+        if inode_of(self._path) != self._inode and not self._stop:
+            self._wake()
+
+    def _wake(self) -> None:
+        with self._context.socket(zmq.DEALER) as wake:
+            wake.linger = 1000
+            wake.connect(_WAKE)
+            wake.send(b"")
+
     def stop(self) -> None:
         """Ends the thread and removes the socket file: what is gone should look gone."""
         self._stop = True
-        with self._context.socket(zmq.DEALER) as wake:
-            wake.connect(_WAKE)
-            wake.send(b"")
-            self._thread.join()
+        self._wake()
+        self._thread.join()
         self._path.unlink(missing_ok=True)
 
     def _serve(self) -> None:
@@ -66,6 +80,9 @@ class CtlServer:
             parts = self._socket.recv_multipart()
             if self._stop:
                 break
+            if parts[-1] == b"":
+                self._bind_again()
+                continue
             # REQ puts an empty part before its request and wants it back
             head, request = parts[:-1], parts[-1]
             reply = self._answer(request) if len(head) in (1, 2) else None
@@ -75,6 +92,17 @@ class CtlServer:
                 except zmq.ZMQError:
                     pass  # who asked is gone
         self._socket.close()
+
+    def _bind_again(self) -> None:
+        try:
+            self._socket.unbind(endpoint(self._path))
+        except zmq.ZMQError:
+            pass  # its file is gone
+        try:
+            self._bind()
+            self._log.warning("the ctl socket was removed, and is bound again", path=self._path)
+        except (zmq.ZMQError, OSError) as e:
+            self._log.seldom("bind", "the ctl socket was removed, and cannot be bound", reason=e.strerror)
 
     def _answer(self, request: bytes) -> bytes | None:
         request_id: Any = None
@@ -140,11 +168,11 @@ def journal_handlers(journal: Journal, src: str) -> dict[str, Handler]:
     return {"runs": runs, "replay": answer_replay, "ack": ack}
 
 
-def no_journal_handlers(src: str) -> dict[str, Handler]:
+def no_journal_handlers(src: str, run: str) -> dict[str, Handler]:
     """The same ops for a daemon that publishes nothing that counts (bus, sink)."""
 
     def runs(_: dict[str, Any]) -> dict[str, Any]:
-        return {"src": src, "journal_id": "", "run": "", "runs": []}
+        return {"src": src, "journal_id": "", "run": run, "runs": []}
 
     def ack(_: dict[str, Any]) -> dict[str, Any]:
         return {}

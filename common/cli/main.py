@@ -1,6 +1,7 @@
 """The `rigbus` command: one verb a module. A user's mistake is one line on stderr, never a traceback."""
 
 import argparse
+import io
 import os
 import sys
 
@@ -27,6 +28,8 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Exit codes: 0 done, 1 the answer is no, 2 usage, 69 device missing, 78 bad config."""
     args = parser().parse_args(argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal without ✓ shows ?, not a traceback
     try:
         code: int = args.run(args)
         sys.stdout.flush()

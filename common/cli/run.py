@@ -2,9 +2,9 @@
 
 import argparse
 import signal
-import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -46,38 +46,46 @@ def run(args: argparse.Namespace) -> int:
         daemons = [d for d in daemons if d.name in args.only]
     folders.make()
     endpoint(folders.ctl("highspeed"))  # a path that is too long is said once, here
-    lock = Lock(folders.run / "run.lock", "rigbus run")
+    locks = [Lock(folder / "run.lock") for folder in sorted({*folders})]
     stop = _StopRequest()
     console = Console(highlight=False)
+
+    def say(text: str) -> None:
+        try:
+            console.print(text, markup=False, soft_wrap=True)
+        except OSError:
+            pass  # who read it is gone; the rig goes on
+
     forward = ["--data", str(folders.data), "--run-dir", str(folders.run)]
     if args.config:
         forward += ["--config", str(Path(args.config).resolve())]
-    supervisor = Supervisor(daemons, forward, lambda line: console.print(line, markup=False, soft_wrap=True))
-    console.print(f"rig {config.node}: {', '.join(d.name for d in daemons)}; data in {folders.data}; Ctrl-C stops")
+    supervisor = Supervisor(daemons, forward, say)
+    say(f"rig {config.node}: {', '.join(d.name for d in daemons)}; data in {folders.data}; Ctrl-C stops")
     end = time.monotonic() + args.duration if args.duration is not None else float("inf")
     code = 0
     try:
         supervisor.start()
-        _watch(console, config.node, folders, supervisor, stop, end)
+        _watch(console, say, config.node, folders, supervisor, stop, end)
     except RigbusError as e:
-        console.print(f"rigbus: {e}", markup=False)
+        say(f"rigbus: {e}")
         code = e.exit_code
     finally:
-        console.print("stopping: publishers, sink, bus")
+        say("stopping: publishers, sink, bus")
         stop.kill = supervisor.kill
         supervisor.stop()
-        lock.release()
-    _account(console, config, folders)
+        for lock in locks:
+            lock.release()
+    say(_account(config, folders))
     return code
 
 
 class _StopRequest:
-    """SIGINT or SIGTERM asks for the orderly stop; the second one kills what still runs."""
+    """SIGINT, SIGTERM or a terminal that goes away asks for the orderly stop; the second one kills what still runs."""
 
     def __init__(self) -> None:
         self.event = threading.Event()
         self.kill: Any = None
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._on_signal)
 
     def _on_signal(self, *_: object) -> None:
@@ -87,7 +95,13 @@ class _StopRequest:
 
 
 def _watch(
-    console: Console, node: str, folders: Folders, supervisor: Supervisor, stop: _StopRequest, end: float
+    console: Console,
+    say: Callable[[str], None],
+    node: str,
+    folders: Folders,
+    supervisor: Supervisor,
+    stop: _StopRequest,
+    end: float,
 ) -> None:
     """Until the stop: restarts, and one calm status block (a line each ten seconds where there is no terminal)."""
     health: dict[str, dict[str, Any]] = {}
@@ -114,19 +128,16 @@ def _watch(
                     parts = [
                         f"{n}: {down.get(n) or silent.get(n) or health[n]['status']}" for n in order if n in health
                     ]
-                    print(f"{time.strftime('%H:%M:%S')}  " + " | ".join(parts), flush=True)
+                    say(f"{time.strftime('%H:%M:%S')}  " + " | ".join(parts))
         finally:
             if live:
                 live.stop()
 
 
-def _account(console: Console, config: Config, folders: Folders) -> None:
+def _account(config: Config, folders: Folders) -> str:
     account = audit(config, folders)
     published, stored, lost = (sum(getattr(s, f) for s in account.streams) for f in ("published", "stored", "lost"))
     pending = sum(s.pending for s in account.streams)
     rest = f" + {pending:,} pending" if pending else ""
     sign = "=" if account.ok else "≠"
-    console.print(
-        f"account: {published:,} frames published {sign} {stored:,} stored + {lost:,} lost{rest}  (rigbus audit)"
-    )
-    sys.stdout.flush()
+    return f"account: {published:,} frames published {sign} {stored:,} stored + {lost:,} lost{rest}  (rigbus audit)"

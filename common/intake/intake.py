@@ -22,6 +22,7 @@ from common.store.items import Cursor, Item, Noise, StreamKey
 HWM = 10_000
 SILENCE_S = 3.0  # no health for so long: the forwarder may be dead, ask the sockets themselves
 _CHUNK_FRAMES = 2000
+_MAX_STRANGERS = 8  # runs of a source that its journal has not confirmed yet
 _MAX_RECV = 4000  # messages a step, so that replies and commits get their turn
 
 
@@ -31,6 +32,7 @@ class _Source:
     def __init__(self, src: str, link: Link, dead: DeadJournal) -> None:
         self.src, self.link, self.dead = src, link, dead
         self.streams: dict[str, Stream] = {}  # by run
+        self.run = ""  # the current one, by its own word
         self.heard = 0.0
         self.asked = 0.0  # when `runs` was last asked or read
         self.want_runs = True
@@ -102,10 +104,12 @@ class Intake:
                 self.noise.add(parts[0], "foreign", f"node {frame.node}")
             elif (source := self._find(frame.src)) is None:
                 self.noise.add(parts[0], "foreign", f"no daemon {frame.src} on this rig")
-            elif frame.seq and not self._suspended:
-                self._stream(source, frame.run).live(parts[0].decode("ascii", "replace"), frame)
             elif type(frame) is Health:
                 self._health(source, frame)
+            elif (stream := self._stream(source, frame.run)) is None:
+                self.noise.add(parts[0], "foreign", f"{frame.src} has no run {frame.run}")
+            elif frame.seq and not self._suspended:
+                stream.live(parts[0].decode("ascii", "replace"), frame)
             self.taken_bytes += len(parts[1])
         return _MAX_RECV
 
@@ -125,11 +129,16 @@ class Intake:
             self.noise.add(topic, "malformed", reason)
 
     def _health(self, source: _Source, health: Health) -> None:
-        source.heard = time.monotonic()
-        self.on_health(health)
-        if not health.journal_id:
+        now = time.monotonic()
+        if health.run != source.run:
+            # a new run's, or a stranger's: its source is asked, but not for each of them
+            source.want_runs |= now - source.asked > 1.0
             return
-        stream = self._stream(source, health.run)
+        source.heard = now
+        self.on_health(health)
+        stream = source.streams.get(health.run)
+        if stream is None:
+            return  # it keeps no journal
         if health.closed and stream.state is not State.DONE:
             self.end_seen = True
         stream.heard(health.last_seq, ended=health.closed)
@@ -144,13 +153,20 @@ class Intake:
             source = self._sources[src] = _Source(src, link, DeadJournal(self._folders, self._config.journal, src))
         return source
 
-    def _stream(self, source: _Source, run: str) -> Stream:
+    def _stream(self, source: _Source, run: str) -> Stream | None:
+        """The stream of a run; a new one is asked about. None where more are invented than a source can have."""
         stream = source.streams.get(run)
-        if stream is None:
-            key = StreamKey(self._node, source.src, run)
-            stream = source.streams[run] = Stream(key, self._cursors.get(key, Cursor(0, 0)), self.items)
-            stream.born = time.monotonic()
-            source.want_runs = True
+        if stream is not None:
+            return stream
+        if sum(not s.confirmed for s in source.streams.values()) >= _MAX_STRANGERS:
+            return None
+        source.want_runs = True
+        return self._make(source, run)
+
+    def _make(self, source: _Source, run: str) -> Stream:
+        key = StreamKey(self._node, source.src, run)
+        stream = source.streams[run] = Stream(key, self._cursors.get(key, Cursor(0, 0)), self.items)
+        stream.born = time.monotonic()
         return stream
 
     def _note(self, stream: Stream, last: int, boot_id: str = "") -> None:
@@ -225,9 +241,9 @@ class Intake:
             source.want_runs, source.pause_until = True, now + 0.2
         elif op == "runs":
             source.heard = now
+            source.run = reply.run
             self._runs(source, reply.runs)
-            if reply.run:
-                self._drop_unknown(source, {row.run for row in reply.runs})
+            self._reconcile(source, {row.run for row in reply.runs}, journaled=bool(reply.journal_id))
             self._acknowledge(source)
         elif (stream := source.streams.get(run)) is not None and from_seq == stream.cursor + 1:
             self.taken_bytes += sum(len(payload) for _, payload in reply.frames)
@@ -239,28 +255,29 @@ class Intake:
 
     def _runs(self, source: _Source, rows: list[RunRow]) -> None:
         for row in rows:
-            stream = self._stream(source, row.run)
+            stream = source.streams.get(row.run) or self._make(source, row.run)
             # a LIVE run that is reported closed catches up: else a killed run's tail would wait for the next restart
             stream.heard(row.last, ended=bool(row.closed))
             self._note(stream, row.last, row.boot_id)
         source.want_runs = False
 
-    def _drop_unknown(self, source: _Source, known: set[str]) -> None:
-        """A run that its own source has never heard of was made up by a stranger, or its journal was taken away."""
+    def _reconcile(self, source: _Source, known: set[str], *, journaled: bool) -> None:
+        """A run that its own source does not know was made up by a stranger, or its journal was taken away."""
         for run, stream in list(source.streams.items()):
             # born later than the question: the answer could not know it
             if run in known or stream.state is State.DONE or stream.born > source.asked:
                 continue
-            if stream.confirmed:
+            if stream.confirmed and journaled:
                 stream.abandon()
             else:
                 self.noise.add(source.src.encode(), "foreign", f"{source.src} has no run {run}")
                 del source.streams[run]
-        for key, cursor in self._cursors.items():
-            if key[:2] == (self._node, source.src) and not cursor.closed and key.run not in {*known, *source.streams}:
-                stream = self._stream(source, key.run)
-                stream.heard(cursor.published_to, ended=True)
-                stream.abandon()
+        for key, cursor in self._cursors.items() if journaled else ():
+            open_here = key[:2] == (self._node, source.src) and not cursor.closed
+            if open_here and key.run not in known and cursor.published_to and key.run not in source.streams:
+                # it is abandoned with the next answer, if that does not know it either
+                self._make(source, key.run).heard(cursor.published_to, ended=True)
+                source.want_runs = True
 
     # ---- the sink's side
 

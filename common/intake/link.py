@@ -9,6 +9,7 @@ import msgspec
 import zmq
 
 from common.config.schema import JournalConfig
+from common.journal.counter import read_journal_id
 from common.journal.folder import scan_folder
 from common.journal.replay import Chunk, Snapshot, replay
 from common.paths import Folders, endpoint, is_held
@@ -31,6 +32,7 @@ class _Reply(msgspec.Struct):
     ok: bool
     runs: list[RunRow] = []
     run: str = ""
+    journal_id: str = ""
     error: str = ""
     frames: list[tuple[bytes, bytes]] = []
     losses: list[tuple[int, int, str, int, int]] = []
@@ -121,6 +123,7 @@ class DeadJournal:
     """The journal of a source whose process is gone: read from the disk, without its lock."""
 
     def __init__(self, folders: Folders, config: JournalConfig, src: str) -> None:
+        self._counter = folders.counters(src) / "counter"
         self._lock = folders.counters(src) / "lock"
         self._folder = folders.journal(src, journal_limits(config, src)[0])
         self._snapshot: Snapshot | None = None
@@ -136,7 +139,10 @@ class DeadJournal:
         if self._snapshot is None or seen != self._seen:
             for path in files:
                 _sync(path)
-            self._snapshot, self._seen = Snapshot.of(scan_folder(self._folder)), seen
+            self._snapshot, self._seen = (
+                Snapshot.of(scan_folder(self._folder, known_id=read_journal_id(self._counter))),
+                seen,
+            )
         snap = self._snapshot
         return [RunRow(r.id, r.boot_id, r.last, snap.trimmed(r.number), r.closed) for r in snap.runs if r.id]
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from common.store.items import Noise
 
 _EVERY_S = 10.0
-_MAX_KEYS = 64  # topics that a flood may invent; the rest is counted under "*"
+_MAX_KEYS = 16  # topics that a flood may invent; the rest is counted under "*"
 
 
 class NoiseCount:
@@ -17,7 +17,9 @@ class NoiseCount:
 
     def add(self, topic: bytes, cause: str, detail: str) -> None:
         self.total += 1
-        key = (topic[:64].decode("ascii", "backslashreplace"), cause)
+        # what a stranger sends will stand on somebody's terminal
+        text = topic[:64].decode("ascii", "backslashreplace")
+        key = ("".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text), cause)
         if key not in self._counts and len(self._counts) >= _MAX_KEYS:
             key = ("*", cause)
         count, first = self._counts.get(key, (0, detail[:200]))

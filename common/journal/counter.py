@@ -12,7 +12,7 @@ from typing import NamedTuple, Self
 _MAGIC = int.from_bytes(b"RIGBUSC1", "little")
 _SIZE = 4096
 _SLOTS = 63
-_COUNT = 1  # word index of the slot count
+_COUNT, _JOURNAL_ID = 1, 2  # word indices in the head
 _RUN, _BOOT_HI, _BOOT_LO, _OFFERED, _CLOSED, _BORN, _ALIVE_WALL = range(7)
 
 
@@ -61,6 +61,17 @@ def read_counter(path: Path) -> list[Slot]:
     return _slots(words) if words[0] == _MAGIC else []
 
 
+def read_journal_id(path: Path) -> bytes:
+    """The id of the journal beside it, 8 bytes; empty where it is not known. For a journal without a whole head."""
+    try:
+        with path.open("rb") as f:
+            head = f.read(24)
+    except OSError:
+        return b""
+    known = len(head) == 24 and int.from_bytes(head[:8], "little") == _MAGIC and any(head[16:])
+    return head[16:] if known else b""
+
+
 class Counter:
     """The writer's side. One process a file (the publisher's lock sees to it)."""
 
@@ -79,6 +90,11 @@ class Counter:
         self._words[0] = _MAGIC
         self.before = _slots(self._words)  # the runs found at start
         self._base = 0
+
+    def keep_journal_id(self, journal_id: bytes) -> None:
+        """Stands here a second time: with it a journal can be read whose every segment head is damaged."""
+        self._words[_JOURNAL_ID] = int.from_bytes(journal_id, "little")
+        self._map.flush()
 
     def begin(self, run: str, boot_id: str, wall_ns: int) -> None:
         """Adds a slot for the new run and puts it on the disk."""

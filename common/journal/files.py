@@ -33,10 +33,3 @@ def sync_folder(folder: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
-
-
-def inode_of(path: Path) -> int:
-    try:
-        return path.stat().st_ino
-    except OSError:
-        return 0

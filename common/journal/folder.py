@@ -45,16 +45,17 @@ class Scan(NamedTuple):
     spares: list[Path]
 
 
-def scan_folder(folder: Path, *, alive: bool = False) -> Scan:
+def scan_folder(folder: Path, *, alive: bool = False, known_id: bytes = b"") -> Scan:
     """Reads all segments, oldest first.
 
+    known_id: the journal's id as the counter file has it, for when no segment head is whole.
     alive: the writer is at work, so the first record of the newest segment that fails is its end and no damage.
     A missing folder is an empty journal. Raises OSError for what cannot be read otherwise.
     """
     for _ in range(20):
         try:
             names = _names(folder)
-            found = _scan(folder, names, alive)
+            found = _scan(folder, names, alive, known_id)
         except FileNotFoundError:
             continue  # trimmed under our feet: start over
         # a segment made meanwhile would make this one's end look like the journal's
@@ -71,7 +72,7 @@ def _names(folder: Path) -> list[str]:
         return []
 
 
-def _scan(folder: Path, names: list[str], alive: bool) -> Scan:
+def _scan(folder: Path, names: list[str], alive: bool, known_id: bytes) -> Scan:
     bad, spares = [], []
     files: list[tuple[int, Path, bytes, fmt.SegmentHead | None]] = []
     for name in names:
@@ -88,7 +89,8 @@ def _scan(folder: Path, names: list[str], alive: bool) -> Scan:
             digits = name.removeprefix("seg-")
             files.append((int(digits) if digits.isdigit() else -1, path, data, None))
     ids = Tally(head.journal_id for _, _, _, head in files if head is not None)
-    journal_id = ids.most_common(1)[0][0] if ids else bytes(8)
+    journal_id = known_id if known_id in ids or not ids else ids.most_common(1)[0][0]
+    journal_id = journal_id or bytes(8)
     fold, held, segments = Fold(), dict[int, list[list[int]]](), list[Segment]()
     gen, damaged = 0, False
     numbers: set[int] = set()

@@ -10,11 +10,12 @@ from pathlib import Path
 from common import clock
 from common.journal import format as fmt
 from common.journal.entries import RESERVE, Entry, Gap, Limits
-from common.journal.files import inode_of, make_spare, sync_folder
+from common.journal.files import make_spare, sync_folder
 from common.journal.folder import SPARE, Segment, missing, segment_path
 from common.journal.losses import losses_of
 from common.journal.replay import Snapshot
 from common.journal.state import CLEAN, KEEP_RUNS, LossRange, Run, State, encode
+from common.paths import inode_of
 
 
 class Journal:

@@ -20,14 +20,15 @@ from common.journal.state import CLEAN, KILLED, OPEN, UNKNOWABLE, LossRange, Run
 KEEP_BAD = 4  # files set aside
 
 
-def open_journal(folder: Path, limits: Limits, run_id: str, slots: list[Slot]) -> Journal:
+def open_journal(folder: Path, limits: Limits, run_id: str, slots: list[Slot], known_id: bytes = b"") -> Journal:
     """The journal, open for a new run; the loss ranges that this start has found are its first news.
 
-    slots: the counter file's runs before this one. Raises JournalError where no segment can be written at all.
+    slots, known_id: the counter file's runs before this one, and its journal id.
+    Raises JournalError where no segment can be written at all.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        scan = scan_folder(folder)
+        scan = scan_folder(folder, known_id=known_id)
         _set_aside(folder, scan.bad)
         segments = _tidy(folder, scan, limits)
         fresh = not segments

@@ -13,7 +13,7 @@ import pytest
 
 from common import clock
 from common.journal import recover
-from common.journal.counter import Counter, read_counter
+from common.journal.counter import Counter, read_counter, read_journal_id
 from common.journal.entries import Entry, Gap, Limits
 from common.journal.folder import scan_folder
 from common.journal.journal import Journal
@@ -44,9 +44,10 @@ class Rig:
         self.patch.setattr(clock, "boot_id", lambda: self.boot)
         self.run = f"{self.rng.getrandbits(64):016x}"
         self.counter = Counter(self.folder / "counter")
-        before = self.counter.before
+        before, known_id = self.counter.before, read_journal_id(self.folder / "counter")
         self.counter.begin(self.run, self.boot, clock.wall_ns())
-        self.journal = recover.open_journal(self.folder / "segments", self.limits, self.run, before)
+        self.journal = recover.open_journal(self.folder / "segments", self.limits, self.run, before, known_id)
+        self.counter.keep_journal_id(self.journal.id)
         self.seq = 0
         self.published[self.run] = {}
         self.offered[self.run] = 0
@@ -226,3 +227,23 @@ def test_damage_costs_only_what_it_hits(seed: int, tmp_path: Path, monkeypatch: 
             n for seen in rig.sink.values() for n, what in seen.items() if what not in (FRAME, "queue_full", "killed")
         ]
         assert not lost, kind
+
+
+@pytest.mark.parametrize("byte", range(0, 64, 3))
+def test_one_flipped_bit_in_the_only_head_costs_nothing(
+    byte: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The usual journal is one segment: its id stands in the counter file a second time."""
+    rig = Rig(tmp_path, random.Random(1), max_bytes=32 << 20, keep_s=60.0, monkeypatch=monkeypatch)
+    rig.append()
+    first, offered = rig.run, rig.seq
+    rig.journal.release()
+    rig.counter.close()
+    (path,) = (tmp_path / "segments").glob("seg-*")
+    data = bytearray(path.read_bytes())
+    data[byte] ^= 4
+    path.write_bytes(data)
+    rig.start()
+    rig.drain()
+    assert sorted(rig.sink[first]) == list(range(1, offered + 1))
+    assert set(rig.sink[first].values()) <= {FRAME, "queue_full"}
