@@ -66,7 +66,7 @@ class CtlServer:
         with self._context.socket(zmq.DEALER) as wake:
             wake.linger = 1000
             wake.connect(_WAKE)
-            wake.send(b"")
+            wake.send(b"", zmq.NOBLOCK)
 
     def stop(self) -> None:
         """Ends the thread and removes the socket file: what is gone should look gone."""
@@ -78,9 +78,9 @@ class CtlServer:
     def _serve(self) -> None:
         while True:
             parts = self._socket.recv_multipart()
-            if self._stop:
-                break
-            if parts[-1] == b"":
+            if parts[-1] == b"":  # stop() or check(): nothing else ends this loop, so that neither waits in vain
+                if self._stop:
+                    break
                 self._bind_again()
                 continue
             # REQ puts an empty part before its request and wants it back
@@ -94,6 +94,8 @@ class CtlServer:
         self._socket.close()
 
     def _bind_again(self) -> None:
+        if inode_of(self._path) == self._inode:
+            return  # somebody sent an empty request
         try:
             self._socket.unbind(endpoint(self._path))
         except zmq.ZMQError:
