@@ -1,5 +1,6 @@
 """The control socket of a daemon: `runs`, `replay`, `ack`, `status` and the daemon's own commands. docs/ctl.md."""
 
+import os
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -37,6 +38,7 @@ class CtlServer:
         """Binds at once, so that a path that cannot be bound is the start's error. Raises UsageError, RigbusError."""
         self._log, self._handlers, self._path = log, handlers, path
         self._stop = False
+        self._token = os.urandom(16)  # a message that nobody else can send
         self._socket = context.socket(zmq.ROUTER)
         self._socket.linger = 0
         self._socket.sndtimeo = 1000
@@ -66,7 +68,7 @@ class CtlServer:
         with self._context.socket(zmq.DEALER) as wake:
             wake.linger = 1000
             wake.connect(_WAKE)
-            wake.send(b"", zmq.NOBLOCK)
+            wake.send(self._token, zmq.NOBLOCK)
 
     def stop(self) -> None:
         """Ends the thread and removes the socket file: what is gone should look gone."""
@@ -78,7 +80,9 @@ class CtlServer:
     def _serve(self) -> None:
         while True:
             parts = self._socket.recv_multipart()
-            if parts[-1] == b"":  # stop() or check(): nothing else ends this loop, so that neither waits in vain
+            if (
+                parts[-1] == self._token
+            ):  # stop() or check(): nothing else ends this loop, so that neither waits in vain
                 if self._stop:
                     break
                 self._bind_again()
@@ -94,8 +98,6 @@ class CtlServer:
         self._socket.close()
 
     def _bind_again(self) -> None:
-        if inode_of(self._path) == self._inode:
-            return  # somebody sent an empty request
         try:
             self._socket.unbind(endpoint(self._path))
         except zmq.ZMQError:

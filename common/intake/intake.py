@@ -11,6 +11,7 @@ import zmq
 
 from common import frames
 from common.config.schema import Config
+from common.errors import UsageError
 from common.frames import Health, Malformed
 from common.intake.link import DeadJournal, Link, RunRow, chunk_of
 from common.intake.noise import NoiseCount
@@ -149,7 +150,10 @@ class Intake:
         """A source that has a socket or a journal; None for a name that somebody made up."""
         source = self._sources.get(src)
         if source is None and (self._folders.ctl(src).exists() or self._folders.counters(src).exists()):
-            link = Link(self._context, self._poller, self._folders.ctl(src))
+            try:
+                link = Link(self._context, self._poller, self._folders.ctl(src))
+            except UsageError:
+                return None  # a stray folder with a name that no daemon can have
             source = self._sources[src] = _Source(src, link, DeadJournal(self._folders, self._config.journal, src))
         return source
 

@@ -50,7 +50,8 @@ class Link:
     """At most one request outstanding. A reply with a stale id is dropped; after TIMEOUT_S the socket is made anew."""
 
     def __init__(self, context: zmq.Context[Any], poller: zmq.Poller, path: Path) -> None:
-        self._context, self._poller, self._path = context, poller, path
+        """Raises UsageError where the kernel could not take the path."""
+        self._context, self._poller, self._endpoint = context, poller, endpoint(path)
         self.socket: zmq.Socket[bytes] | None = None
         self._id = 0
         self.waiting_for: tuple[str, str, int] | None = None  # (op, run, from)
@@ -64,7 +65,7 @@ class Link:
             self.socket.sndhwm = 100
             self.socket.reconnect_ivl = 50
             self.socket.reconnect_ivl_max = 500
-            self.socket.connect(endpoint(self._path))
+            self.socket.connect(self._endpoint)
             self._poller.register(self.socket, zmq.POLLIN)
         return self.socket
 
