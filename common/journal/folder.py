@@ -73,41 +73,21 @@ def _names(folder: Path) -> list[str]:
 
 
 def _scan(folder: Path, names: list[str], alive: bool, known_id: bytes) -> Scan:
-    bad, spares = [], []
-    files: list[tuple[int, Path, bytes, fmt.SegmentHead | None]] = []
-    for name in names:
-        path = folder / name
-        if not path.is_file():
-            continue
-        data = path.read_bytes()
-        head = fmt.unpack_head(data)
-        if head is not None:
-            files.append((head.segment, path, data, head))
-        elif name == SPARE or name.endswith(".tmp") or not any(data):
-            spares.append(path)
-        else:
-            digits = name.removeprefix("seg-")
-            files.append((int(digits) if digits.isdigit() else -1, path, data, None))
-    ids = Tally(head.journal_id for _, _, _, head in files if head is not None)
+    files, spares = _heads(folder, names)
+    ids = Tally(head.journal_id for _, _, head in files if head is not None)
     journal_id = known_id if known_id in ids or not ids else ids.most_common(1)[0][0]
     journal_id = journal_id or bytes(8)
-    fold, held, segments = Fold(), dict[int, list[list[int]]](), list[Segment]()
+    fold, held, segments, bad = Fold(), dict[int, list[list[int]]](), list[Segment](), list[Path]()
     gen, damaged = 0, False
     numbers: set[int] = set()
-    files.sort(key=lambda f: f[0])
-    for number, path, data, head in files:
-        foreign = number < 0 or number in numbers or (head is not None and head.journal_id != journal_id)
-        seed = fmt.seed_of(journal_id, number) if not foreign else 0
-        newest = number == files[-1][0]
-        records = [] if foreign else list(fmt.scan(memoryview(data), seed, resync=not (alive and newest)))
-        if foreign or (head is None and not records):
+    for number, path, head in files:
+        if number < 0 or number in numbers or (head is not None and head.journal_id != journal_id):
             bad.append(path)
-            damaged = True
             continue
-        numbers.add(number)
+        data = path.read_bytes()  # one segment at a time: a journal may be larger than the memory
+        newest = number == files[-1][0]
         before, end = {}, fmt.HEAD_SIZE
-        damaged |= head is None or not records
-        for r in records:
+        for r in fmt.scan(memoryview(data), fmt.seed_of(journal_id, number), resync=not (alive and newest)):
             damaged |= r.offset != end
             end = r.end
             gen = max(gen, r.gen)
@@ -124,8 +104,34 @@ def _scan(folder: Path, names: list[str], alive: bool, known_id: bytes) -> Scan:
                     spans[-1][1] = r.seq
                 else:
                     spans.append([r.seq, r.seq])
+        empty = end == fmt.HEAD_SIZE
+        damaged |= head is None or empty
+        if head is None and empty:
+            bad.append(path)
+            continue
+        numbers.add(number)
         segments.append(Segment(number, path, len(data), head.t_ns if head else 0, os.stat(path).st_ino, before, end))
-    return Scan(journal_id, segments, fold, held, gen, damaged, bad, spares)
+    return Scan(journal_id, segments, fold, held, gen, damaged or bool(bad), bad, spares)
+
+
+def _heads(folder: Path, names: list[str]) -> tuple[list[tuple[int, Path, fmt.SegmentHead | None]], list[Path]]:
+    """(number, path, head) of what may be segments, by number; and what is preallocated or half made."""
+    files: list[tuple[int, Path, fmt.SegmentHead | None]] = []
+    spares = []
+    for name in names:
+        path = folder / name
+        if not path.is_file():
+            continue
+        with path.open("rb") as f:
+            head = fmt.unpack_head(f.read(fmt.HEAD_SIZE))
+        if head is not None:
+            files.append((head.segment, path, head))
+        elif name == SPARE or name.endswith(".tmp") or not path.read_bytes().strip(b"\0"):
+            spares.append(path)
+        else:
+            digits = name.removeprefix("seg-")
+            files.append((int(digits) if digits.isdigit() else -1, path, None))
+    return sorted(files, key=lambda file: file[0]), spares
 
 
 def missing(first: int, last: int, present: list[list[int]]) -> list[tuple[int, int]]:
