@@ -93,7 +93,9 @@ def _from_store(path: Path) -> tuple[dict[tuple[str, str], StreamAccount], list[
         query = "SELECT id, node, src, run, stored_to, stored, published_to, closed FROM streams ORDER BY id"
         for id_, node, src, run, stored_to, stored, published_to, closed in db.execute(query):
             lost, unknown = losses.get(id_, (0, 0))
-            streams[src, run] = StreamAccount(
+            # a run stands under one node only; were it under two, each shows, and --deep calls it a fault
+            key = (src, run) if (src, run) not in streams else (f"{node}/{src}", run)
+            streams[key] = StreamAccount(
                 node, src, run, max(stored_to, published_to), stored, lost,
                 unknown=unknown, stored_to=stored_to, closed=closed,
             )  # fmt: skip

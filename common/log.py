@@ -1,6 +1,6 @@
 """Log lines: one a change of state, never one a sample or a retry. To stderr, as journald reads them.
 
-A line is `<priority>source: text key=value …`; the priority only where stderr is not a terminal.
+A line is `<priority>source: text key=value …`; the priority only under systemd (JOURNAL_STREAM).
 """
 
 import os

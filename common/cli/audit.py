@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from common.audit import Account, audit
-from common.cli.context import add_format, open_config, print_json
+from common.cli.context import add_format, open_config, print_json, wide_console
 from common.errors import RigbusError
 
 
@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
             document["ok"] = account.ok and not faults
         print_json(document)
     else:
-        _show(Console(highlight=False), account)
+        _show(wide_console(), account)
         for fault in faults:
             print(f"✗ {fault}")
         if args.deep and not faults:

@@ -3,7 +3,10 @@
 import argparse
 import json
 import re
+import sys
 from typing import Any
+
+from rich.console import Console
 
 from common.config.load import load
 from common.config.schema import Config
@@ -30,6 +33,11 @@ def add_format(parser: argparse.ArgumentParser) -> None:
     """--json and --format json are one."""
     parser.add_argument("--format", choices=("text", "json"), default="text")
     parser.add_argument("--json", dest="format", action="store_const", const="json", help="same as --format json")
+
+
+def wide_console() -> Console:
+    """A terminal's width there; into a pipe or a file nothing is cut or wrapped."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else 1000)
 
 
 def print_json(document: Any) -> None:

@@ -3,12 +3,10 @@
 import argparse
 from typing import Any
 
-from rich.console import Console
-
 from common import rig
 from common.audit import audit
 from common.cli.board import board
-from common.cli.context import add_format, open_config, print_json
+from common.cli.context import add_format, open_config, print_json, wide_console
 from common.ctl import request
 from common.errors import RigbusError
 
@@ -35,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
         print_json({"node": config.node, "daemons": daemons, "down": down, "audit": account.as_json()})
     else:
         health = {name: reply["health"] for name, reply in replies.items()}
-        console = Console(highlight=False)
+        console = wide_console()
         console.print(board(config.node, [d.name for d in rig.configured(config)], health, down))
         published = sum(s.published for s in account.streams)
         verdict = "balances" if account.ok else "does not balance: rigbus audit"

@@ -55,6 +55,7 @@ class Intake:
         self._context, self._config, self._folders, self._log = context, config, folders, log
         self._node = config.node
         self._cursors = dict(cursors)
+        self._stored_as = {(key.src, key.run): key for key in cursors}
         self._sources: dict[str, _Source] = {}
         self._suspended = False
         self._next_look = 0.0
@@ -168,7 +169,8 @@ class Intake:
         return self._make(source, run)
 
     def _make(self, source: _Source, run: str) -> Stream:
-        key = StreamKey(self._node, source.src, run)
+        # a run that is stored keeps its node: the rig may have been renamed since, and must not store it twice
+        key = self._stored_as.get((source.src, run)) or StreamKey(self._node, source.src, run)
         stream = source.streams[run] = Stream(key, self._cursors.get(key, Cursor(0, 0)), self.items)
         stream.born = time.monotonic()
         return stream
@@ -277,7 +279,7 @@ class Intake:
                 self.noise.add(source.src.encode(), "foreign", f"{source.src} has no run {run}")
                 del source.streams[run]
         for key, cursor in self._cursors.items() if journaled else ():
-            open_here = key[:2] == (self._node, source.src) and not cursor.closed
+            open_here = key.src == source.src and not cursor.closed
             if open_here and key.run not in known and cursor.published_to and key.run not in source.streams:
                 # it is abandoned with the next answer, if that does not know it either
                 self._make(source, key.run).heard(cursor.published_to, ended=True)
@@ -329,6 +331,7 @@ class Intake:
     def rewind(self, cursors: Mapping[StreamKey, Cursor]) -> None:
         """Go on from what the store holds: everything behind it is taken again from the journals."""
         self._cursors = dict(cursors)
+        self._stored_as = {(key.src, key.run): key for key in cursors}
         self._clear()
         for source in self._sources.values():
             source.want_runs = True

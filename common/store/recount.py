@@ -48,6 +48,8 @@ def _recount(db: sqlite3.Connection) -> list[str]:
         )
         for stream, seq in db.execute(both):
             faults.append(f"stream {stream}: frame {seq} is both in {table} and in the ledger of losses")
+    for src, run, n in db.execute("SELECT src, run, COUNT(*) FROM streams GROUP BY src, run HAVING COUNT(*) > 1"):
+        faults.append(f"{src}/{run} stands under {n} nodes: its rows are stored more than once")
     query = "SELECT id, node || '/' || src || '/' || run, stored, no_rows FROM streams ORDER BY id"
     for stream, name, stored, no_rows in db.execute(query):
         counted = found.get(stream, 0) + no_rows
