@@ -231,6 +231,7 @@ class Publisher:
             now = clock.wall_ns()
             from_seq = rest[0].seq if isinstance(rest[0], Entry) else rest[0].from_seq
             self._journal.give_up(Gap(from_seq, self._seq, "journal_blocked", now, now))
+        self._journal.maintain()  # a daemon that always ends early must keep the journal's bound too
         if self._journal.close():
             self._counter.close_run()
         self.closed = True

@@ -85,6 +85,8 @@ def range_of(args: argparse.Namespace, now_ns: int) -> Range:
             start = (now_ns if end is None else end) - _duration("--last", args.last)
     elif start is None and end is None and limit is None:
         limit = NEWEST
+    start, end = (None if t is None else max(ALL.from_ns, min(t, ALL.to_ns)) for t in (start, end))
+    limit = None if limit is None else min(limit, ALL.to_ns)
     return Range(ALL.from_ns if start is None else start, ALL.to_ns if end is None else end, limit)
 
 

@@ -15,7 +15,18 @@ from common.journal.entries import Limits
 from common.journal.files import make_spare, sync_folder
 from common.journal.folder import SPARE, Scan, Segment, missing, scan_folder, segment_path
 from common.journal.journal import Journal
-from common.journal.state import CLEAN, KILLED, OPEN, UNKNOWABLE, LossRange, Run, State, copy_state, encode
+from common.journal.state import (
+    CLEAN,
+    KEEP_RUNS,
+    KILLED,
+    OPEN,
+    UNKNOWABLE,
+    LossRange,
+    Run,
+    State,
+    copy_state,
+    encode,
+)
 
 KEEP_BAD = 4  # files set aside
 
@@ -37,6 +48,7 @@ def open_journal(folder: Path, limits: Limits, run_id: str, slots: list[Slot], k
     except OSError as e:
         raise JournalError(f"journal {folder}: {e.strerror or e}") from None
     state = scan.fold.state
+    _prune(scan)
     found = copy_state(state)
     now, boot = clock.wall_ns(), clock.boot_id()
     losses = _holes(scan, segments, boot, now)
@@ -51,6 +63,14 @@ def open_journal(folder: Path, limits: Limits, run_id: str, slots: list[Slot], k
     # a damaged last record looks like an end: lifetime totals are then compared with the store
     journal.damaged = fresh or scan.damaged or bool(losses) or any(r.closed == UNKNOWABLE for r in closes)
     return journal
+
+
+def _prune(scan: Scan) -> None:
+    """Forgets old runs that nothing is kept of: else a daemon that fails at each start would fill its journal."""
+    state, fold = scan.fold.state, scan.fold
+    needed = {loss.run for loss in fold.losses} | set(scan.held)
+    old = state.runs[:-KEEP_RUNS]
+    state.runs = [r for r in old if r.number in needed or r.closed == OPEN] + state.runs[-KEEP_RUNS:]
 
 
 def _set_aside(folder: Path, bad: list[Path]) -> None:
@@ -103,8 +123,9 @@ def _end_runs(
     by_id = {slot.run: slot for slot in slots}
     known = {run.id for run in state.runs}
     number = max((run.number for run in state.runs), default=0)
-    # older slots may stand for runs whose entries were pruned: only a journal without memory believes them all
-    for slot in slots if fresh else slots[-1:]:
+    # slots older than one that the journal knows may stand for runs whose entries were pruned
+    newest_known = max((i for i, slot in enumerate(slots) if slot.run in known), default=-1)
+    for slot in slots if fresh else slots[newest_known + 1 :]:
         if slot.run not in known and (slot.offered or not slot.closed):
             number += 1
             state.runs.append(Run(number, slot.run, slot.boot_id, born_ns=slot.born_ns, alive_ns=slot.alive_ns))
@@ -123,7 +144,9 @@ def _end_runs(
             run.last = offered
         if run.closed == OPEN:
             # without its counter slot, or after another boot, nobody knows what was offered last
-            run.closed = UNKNOWABLE if count is None or not (count.closed or same_boot) else KILLED
+            never_began = not fresh and run.id not in known and offered == 0  # its journal was never opened
+            exact = count is not None and (count.closed or same_boot or never_began)
+            run.closed = KILLED if exact else UNKNOWABLE
             if count is not None and count.closed:
                 run.closed = CLEAN
         ended.append(run)

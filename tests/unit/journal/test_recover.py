@@ -130,3 +130,28 @@ def test_no_room_at_all_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(recover, "make_spare", lambda *a, **k: False)
     with pytest.raises(JournalError, match="no room for a segment"):
         recover.open_journal(tmp_path / "j", LIMITS, A, [])
+
+
+def test_a_daemon_that_fails_at_each_start_does_not_fill_its_journal(tmp_path: Path) -> None:
+    """Device missing, restarted each ten seconds for days: the past is pruned, the bound holds."""
+    slots: list[Slot] = []
+    for n in range(1, 400):
+        run = f"{n:016x}"
+        journal = recover.open_journal(tmp_path, LIMITS, run, slots[-62:])
+        journal.maintain()
+        journal.close()
+        journal.release()
+        slots.append(slot(run, offered=0, closed=True))
+        assert len(journal.state.runs) <= 66
+    assert sum(f.stat().st_size for f in tmp_path.iterdir()) <= LIMITS.max_bytes
+
+
+def test_starts_that_ended_before_the_journal_are_closed_by_the_next(tmp_path: Path) -> None:
+    """Killed between counter and journal, twice, then a reboot: nothing was published, and that is known for good."""
+    first_run(tmp_path, clean=True)
+    lost = [slot(f"{n:016x}", offered=0, boot=OTHER_BOOT) for n in (1, 2)]
+    journal = recover.open_journal(tmp_path, LIMITS, B, [slot(offered=10, closed=True), *lost])
+    assert [(r.id[-1], r.closed) for r in journal.snapshot().runs] == [
+        ("a", CLEAN), ("1", KILLED), ("2", KILLED), ("b", 0),
+    ]  # fmt: skip
+    journal.release()
