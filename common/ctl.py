@@ -6,7 +6,7 @@ import msgspec
 import zmq
 
 from common.errors import RigbusError
-from common.paths import Folders, endpoint, is_held
+from common.paths import Folders, endpoint, is_alive
 
 
 def request(folders: Folders, src: str, op: str, *, timeout_s: float = 2.0, **fields: Any) -> dict[str, Any]:
@@ -16,7 +16,7 @@ def request(folders: Folders, src: str, op: str, *, timeout_s: float = 2.0, **fi
     socket.linger = 0
     try:
         # a killed daemon leaves its socket file: the lock tells
-        if not is_held(folders.counters(src) / "lock"):
+        if not is_alive(folders, src):
             raise RigbusError(f"{src}: not running")
         socket.connect(endpoint(folders.ctl(src)))
         socket.send(msgspec.msgpack.encode({"id": 1, "op": op, **fields}))

@@ -107,3 +107,8 @@ def is_held(path: Path) -> bool:
     finally:
         os.close(fd)
     return False
+
+
+def is_alive(folders: Folders, src: str) -> bool:
+    """Whether a daemon of this name runs on one of the folders (the other may be mistyped, or was removed)."""
+    return is_held(folders.run / f"{src}.lock") or is_held(folders.counters(src) / "lock")

@@ -11,7 +11,7 @@ from common.bus.subscriber import Subscriber
 from common.cli.context import add_format, open_config, print_json, seconds
 from common.errors import RigbusError
 from common.frames import AnyFrame, Health, Loss, Pulse, Samples
-from common.paths import is_held
+from common.paths import is_alive
 
 
 def register(sub: "argparse._SubParsersAction[argparse.ArgumentParser]", common: argparse.ArgumentParser) -> None:
@@ -26,7 +26,7 @@ def register(sub: "argparse._SubParsersAction[argparse.ArgumentParser]", common:
 def run(args: argparse.Namespace) -> int:
     _, folders = open_config(args)
     end = time.monotonic() + args.duration if args.duration is not None else float("inf")
-    if not is_held(folders.counters("bus") / "lock"):
+    if not is_alive(folders, "bus"):
         raise RigbusError(f"{folders.bus_out}: no bus there; is the rig running? (rigbus run)")
     with Subscriber(folders.bus_out, args.topic or [""]) as subscriber:
         try:

@@ -8,7 +8,8 @@ import sys
 
 import zmq
 
-socket = zmq.Context().socket(zmq.XPUB)  # as PUB, but it sees who subscribes
+context = zmq.Context()
+socket = context.socket(zmq.XPUB)  # as PUB, but it sees who subscribes
 socket.sndhwm = 100_000
 socket.connect(f"ipc://{sys.argv[1]}")
 while socket.recv() != b"\x01":
@@ -17,3 +18,4 @@ print("ready", flush=True)
 for line in sys.stdin:
     socket.send_multipart([bytes.fromhex(part) for part in json.loads(line)])
 socket.close(linger=10_000)
+context.term()  # waits for what is not sent yet; the end of the interpreter would not
