@@ -87,7 +87,7 @@ def run(rt: Runtime, cfg: SinkConfig) -> None:
                 committer.report()
             rt.notifier.progress()
         end = time.monotonic() + _DRAIN_S
-        while time.monotonic() < end and (intake.step(0.05) or intake.lags()):
+        while time.monotonic() < end and (intake.step(0.05) or not intake.settled):
             pass
         committer.commit(last=True)
     finally:

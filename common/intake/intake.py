@@ -292,6 +292,12 @@ class Intake:
         """Whether a chunk is due or under way: then the next step should not wait."""
         return any(s.link.waiting_for is not None for s in self._sources.values())
 
+    @property
+    def settled(self) -> bool:
+        """Whether nothing is known to be missing and no question is open."""
+        asking = any(s.want_runs or s.link.waiting_for is not None for s in self._sources.values())
+        return not asking and not self.lags()
+
     def lags(self) -> dict[str, int]:
         """Source → frames published and not yet taken."""
         return {

@@ -360,7 +360,7 @@ class Journal:
 
     def fill(self) -> tuple[int, int, int]:
         """(frames not yet acknowledged, bytes in use, wall ns of the oldest segment)."""
-        frames = sum(max(0, run.last - self.acked(run)) for run in self.state.runs)
+        frames = sum(max(0, run.last - self.acked(run)) for run in self.state.runs if run.id)
         used = (len(self._segments) + self._spare) * self.limits.segment_size
         return frames, used, self._segments[0].t_ns
 
