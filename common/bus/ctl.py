@@ -80,9 +80,8 @@ class CtlServer:
     def _serve(self) -> None:
         while True:
             parts = self._socket.recv_multipart()
-            if (
-                parts[-1] == self._token
-            ):  # stop() or check(): nothing else ends this loop, so that neither waits in vain
+            # stop() or check(): nothing else ends this loop, so that neither waits in vain
+            if parts[-1] == self._token:
                 if self._stop:
                     break
                 self._bind_again()
