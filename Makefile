@@ -20,6 +20,9 @@ help: ## show this list
 .venv/.run: .venv/bin/python pyproject.toml constraints.txt
 	@echo "installing rigbus and what it needs into .venv (about half a minute)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@# a wheel or nothing: cyclonedds has none for ARM, and only the robot arm's daemon needs it
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --only-binary cyclonedds -e '.[dds]' 2>/dev/null || \
+	  echo "no cyclonedds wheel for this machine: the robot arm's daemon does without (how to get it: docs/devices.md); the rest runs"
 	@touch $@
 
 .venv/.dev: .venv/.run

@@ -85,6 +85,19 @@ class Runtime:
         """Numbers, journals and sends a frame; never waits. Returns its seq."""
         return self._publisher.publish(frame)
 
+    def committed(self, seq: int, timeout_s: float = 1.0) -> bool:
+        """Waits until the journal holds a frame (on the disk, where it is durable and the journal is there).
+
+        For what must be recorded before it is done; seq: what publish() returned. False: not there in time, or lost.
+        """
+        deadline = time.monotonic() + timeout_s
+        while (journal := self.journal) is not None and time.monotonic() < deadline:
+            if journal.run.last >= seq:
+                number = journal.run.number
+                return not any(x.run == number and x.from_seq <= seq <= x.to_seq for x in list(journal.losses))
+            time.sleep(0.001)
+        return False
+
     def lose(
         self, stream: str, unit: Any, count: int | None, cause: str, *, from_t: int, to_t: int, detail: str = ""
     ) -> None:

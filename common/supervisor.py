@@ -8,10 +8,11 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from common.errors import ConfigError, RigbusError
-from common.rig import BUS, PARENT, PRODUCER, SINK, Daemon
+from common.errors import ConfigError, DeviceMissing, RigbusError
+from common.rig import BUS, PARENT, PEER, PRODUCER, SINK, Daemon
 
 _FIRST_BACKOFF_S, _MAX_BACKOFF_S = 0.2, 10.0
+_DEVICE_BACKOFF_S = 10.0  # a device that is not there seldom comes back at once
 _STABLE_S = 30.0  # a process that lived so long starts again with the first backoff
 
 
@@ -31,7 +32,7 @@ class Process:
         return self._process.pid if self._process is not None and self._process.poll() is None else None
 
     def start(self) -> None:
-        command = [sys.executable, "-m", f"daemons.{self.daemon.name}", *self._args]
+        command = [sys.executable, "-m", self.daemon.module, *self._args]
         # a session of its own: Ctrl-C in the terminal must reach the supervisor alone, which knows the order
         self._process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace",
@@ -59,6 +60,8 @@ class Process:
             raise ConfigError(f"{self.daemon.name} refuses its configuration (see the line above)")
         if time.monotonic() - self._started > _STABLE_S:
             self._backoff_s = _FIRST_BACKOFF_S
+        if code == DeviceMissing.exit_code:
+            self._backoff_s = max(self._backoff_s, _DEVICE_BACKOFF_S)
         how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         self._say(f"rigbus: {self.daemon.name} {how}, starts again in {self._backoff_s:g} s")
         self._process, self._retry_at = None, time.monotonic() + self._backoff_s
@@ -98,8 +101,8 @@ class Supervisor:
             process.watch()
 
     def stop(self) -> None:
-        """Publishers, then the sink, then the forwarder; each stage has its bound, and what exceeds it is killed."""
-        for stage in (PRODUCER, SINK, BUS):
+        """Publishers, then simulated peers, the sink, the forwarder; each stage has its bound, and what exceeds it is killed."""
+        for stage in (PRODUCER, PEER, SINK, BUS):
             group = [p for p in self.processes if p.daemon.stage == stage]
             begin = time.monotonic()
             for process in group:

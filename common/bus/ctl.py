@@ -2,7 +2,9 @@
 
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,9 @@ from common.journal.replay import Hints, replay
 from common.log import Log
 from common.paths import endpoint, inode_of, open_to_group
 
-Handler = Callable[[dict[str, Any]], dict[str, Any]]
+# A reply that needs time is a Future: it is sent when that is done, and others are answered meanwhile. Who returns
+# Futures bounds their number, and completes each.
+Handler = Callable[[dict[str, Any]], "dict[str, Any] | Future[dict[str, Any]]"]
 MAX_REQUEST = 1 << 20
 MAX_FRAMES = 10_000
 _WAKE = "inproc://ctl-stop"  # stop() comes in as one more peer: no time-outs, no wake-ups while nobody asks
@@ -38,6 +42,8 @@ class CtlServer:
         """Binds at once, so that a path that cannot be bound is the start's error. Raises UsageError, RigbusError."""
         self._log, self._handlers, self._path = log, handlers, path
         self._stop = False
+        self._check = False
+        self._done: deque[tuple[list[bytes], Any, Future[dict[str, Any]]]] = deque()
         self._token = os.urandom(16)  # a message that nobody else can send
         self._socket = context.socket(zmq.ROUTER)
         self._socket.linger = 0
@@ -62,6 +68,7 @@ class CtlServer:
     def check(self) -> None:
         """Once a second: a socket file that a foreign hand removed is bound anew, or nobody could ask any more."""
         if inode_of(self._path) != self._inode and not self._stop:
+            self._check = True
             self._wake()
 
     def _wake(self) -> None:
@@ -80,21 +87,50 @@ class CtlServer:
     def _serve(self) -> None:
         while True:
             parts = self._socket.recv_multipart()
-            # stop() or check(): nothing else ends this loop, so that neither waits in vain
+            # stop(), check() or a reply that is done: nothing else ends this loop, so that none waits in vain
             if parts[-1] == self._token:
                 if self._stop:
                     break
-                self._bind_again()
+                if self._check:
+                    self._check = False
+                    self._bind_again()
+                self._send_done()
                 continue
             # REQ puts an empty part before its request and wants it back
             head, request = parts[:-1], parts[-1]
-            reply = self._answer(request) if len(head) in (1, 2) else None
-            if reply is not None:
-                try:
-                    self._socket.send_multipart([*head, reply])
-                except zmq.ZMQError:
-                    pass  # who asked is gone
+            if len(head) in (1, 2):
+                self._send(head, self._answer(head, request))
+        self._send_done()
         self._socket.close()
+
+    def _send(self, head: list[bytes], reply: bytes | None) -> None:
+        if reply is not None:
+            try:
+                self._socket.send_multipart([*head, reply])
+            except zmq.ZMQError:
+                pass  # who asked is gone
+
+    def _send_done(self) -> None:
+        while self._done:
+            head, request_id, future = self._done.popleft()
+            error = future.exception()
+            self._send(
+                head,
+                _encode({"id": request_id, "ok": True, **future.result()})
+                if error is None
+                else self._failure(request_id, error),
+            )
+
+    def _finish(self, head: list[bytes], request_id: Any, future: "Future[dict[str, Any]]") -> None:
+        """Called in whatever thread completes the future."""
+        self._done.append((head, request_id, future))
+        if threading.current_thread() is self._thread:
+            self._send_done()  # it was done before it came here
+        else:
+            try:
+                self._wake()
+            except zmq.ZMQError:
+                pass  # the daemon has ended
 
     def _bind_again(self) -> None:
         try:
@@ -107,7 +143,8 @@ class CtlServer:
         except (zmq.ZMQError, OSError) as e:
             self._log.seldom("bind", "the ctl socket was removed, and cannot be bound", reason=e.strerror)
 
-    def _answer(self, request: bytes) -> bytes | None:
+    def _answer(self, head: list[bytes], request: bytes) -> bytes | None:
+        """The reply; None where there is none, or not yet."""
         request_id: Any = None
         try:
             envelope = _decode_request(request)
@@ -115,16 +152,22 @@ class CtlServer:
             handler = self._handlers.get(op)
             if handler is None:
                 return _error(request_id, "unknown_op", f"no op {op!r}; there are: {', '.join(sorted(self._handlers))}")
-            body = handler(_decode_map(request))
-            return None if op == "ack" else _encode({"id": request_id, "ok": True, **body})
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as e:
-            return _error(request_id, "malformed", str(e))
-        except RigbusError as e:
-            return _error(request_id, "refused", str(e))
+            found = handler(_decode_map(request))
+            if isinstance(found, Future):
+                found.add_done_callback(lambda future: self._finish(head, request_id, future))
+                return None
+            return None if op == "ack" else _encode({"id": request_id, "ok": True, **found})
         except Exception as e:
-            # a handler's fault must not end the thread that serves replay
-            self._log.error("ctl request failed", error=f"{type(e).__name__}: {e}")
-            return _error(request_id, "failed", f"{type(e).__name__}: {e}")
+            return self._failure(request_id, e)
+
+    def _failure(self, request_id: Any, e: BaseException) -> bytes:
+        if isinstance(e, msgspec.DecodeError | UnicodeDecodeError | RecursionError):
+            return _error(request_id, "malformed", str(e))
+        if isinstance(e, RigbusError):
+            return _error(request_id, "refused", str(e))
+        # a handler's fault must not end the thread that serves replay
+        self._log.error("ctl request failed", error=f"{type(e).__name__}: {e}")
+        return _error(request_id, "failed", f"{type(e).__name__}: {e}")
 
 
 def _error(request_id: Any, error: str, detail: str) -> bytes:

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterator, Mapping
+from typing import Literal
 
 from common import drivers
 from common.config.keys import Path, describe, dotted, fields, fits, literal, shape_of
@@ -38,21 +39,29 @@ def check(config: Config, origins: Mapping[Path, Source], root: Source) -> None:
     _check_drivers(config, places)
 
 
+_KINDS: dict[str, Literal["edges", "samplers", "steppers"]] = {
+    "pulse": "edges",
+    "highspeed": "samplers",
+    "pump": "steppers",
+}
+
+
 def _check_drivers(config: Config, places: _Places) -> None:
-    for section in ("pulse", "highspeed"):
+    for section, kind in _KINDS.items():
         part = getattr(config, section)
         if part is None or part.driver == "sim":
             continue
-        names = drivers.known("edges" if section == "pulse" else "samplers")
+        names = drivers.known(kind)
         if part.driver not in names:
             path = (section, "driver")
             refuse(places.source(path), path, f"no driver {literal(part.driver)}; there are: {', '.join(names)}")
 
 
 def _check_lines(config: Config, places: _Places) -> None:
-    if config.pulse is not None and not config.pulse.channel:
-        path = ("pulse", "channel")
-        refuse(places.source(path), path, "[pulse] needs at least one [[pulse.channel]]")
+    for path in (("pulse", "channel"), ("thermostat", "device"), ("pump", "pump")):
+        section = getattr(config, path[0])
+        if section is not None and not getattr(section, path[1]):
+            refuse(places.source(path), path, f"[{path[0]}] needs at least one [[{'.'.join(path)}]]")
     for (chip, line, one), (other_chip, other_line, other) in itertools.combinations(_gpio_lines(config), 2):
         if (chip, line) == (other_chip, other_line):
             later = places.last(one, other)
@@ -66,6 +75,10 @@ def _gpio_lines(config: Config) -> Iterator[tuple[str, int, Path]]:
     if config.pulse is not None:
         for channel in config.pulse.channel:
             yield config.pulse.chip, channel.line, ("pulse", "channel", channel.name, "line")
+    if config.pump is not None:
+        for pump in config.pump.pump:
+            for key in ("step", "dir", "en"):
+                yield config.pump.chip, getattr(pump, key), ("pump", "pump", pump.name, key)
 
 
 def _check_frames(config: Config, places: _Places) -> None:

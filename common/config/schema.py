@@ -51,13 +51,94 @@ class PulseConfig(_Section):
 
 
 class HighspeedConfig(_Section):
+    """address 0: the chip's own. accept_ids: identities (WHO_AM_I) of clones that are to be taken for the chip."""
+
     driver: Name = "sim"
     name: Name = "vibration"
+    bus: Annotated[int, Meta(ge=0, le=255)] = 1
+    address: Annotated[int, Meta(ge=0, le=0x77)] = 0
+    accept_ids: list[Annotated[int, Meta(ge=0, le=255)]] = []
+    mode: Literal["fifo", "polled"] = "fifo"
     rate_hz: Annotated[float, Meta(ge=1, le=4000)] = 800.0
     range_g: Literal[2, 4, 8, 16] = 2
     frame_ms: Annotated[float, Meta(ge=5, le=1000)] = 100.0
     cpu: Cpu = "auto"
     priority: Annotated[int, Meta(ge=0, le=99)] = 50
+
+
+class ThermostatDevice(_Section):
+    """One thermostat; host "sim" is the simulated one that `rigbus run` starts."""
+
+    name: Name
+    host: Annotated[str, Meta(min_length=1)]
+    port: Annotated[int, Meta(ge=1, le=65535)] = 23
+    period_s: Annotated[float, Meta(ge=0.1, le=3600)] = 1.0
+    timeout_s: Annotated[float, Meta(ge=0.05, le=60)] = 1.0
+    mode: Literal["poll", "stream"] = "poll"
+    allow_control: bool = False
+
+
+class ThermostatConfig(_Section):
+    cpu: Cpu = "auto"
+    device: list[ThermostatDevice] = []
+
+
+_Line = Annotated[int, Meta(ge=0, le=1023)]
+_OverZero = Annotated[float, Meta(gt=0)]
+
+
+class PumpLines(_Section):
+    """One stepper pump: its lines, its calibration, its bounds. steps_per_ml 0: no volume before a calibration."""
+
+    name: Name
+    step: _Line
+    dir: _Line
+    en: _Line
+    en_active: Literal["low", "high"] = "low"
+    dir_forward: Literal["low", "high"] = "high"
+    hz: Annotated[float, Meta(gt=0, le=100_000)] = 10_000.0
+    ramp_s: Annotated[float, Meta(ge=0, le=10)] = 0.2
+    steps_per_ml: Annotated[float, Meta(ge=0)] = 0.0
+    legacy_presets: bool = False
+    max_steps: Annotated[int, Meta(ge=1)] = 2_000_000
+    max_s: _OverZero = 60.0
+    max_ml: _OverZero = 100.0
+    max_steps_day: Annotated[int, Meta(ge=1)] = 20_000_000
+    max_s_day: _OverZero = 1800.0
+    max_ml_day: _OverZero = 1000.0
+
+
+class PumpConfig(_Section):
+    driver: Name = "sim"
+    chip: str = "/dev/gpiochip0"
+    cpu: Cpu = "auto"
+    priority: Annotated[int, Meta(ge=0, le=99)] = 50
+    pump: list[PumpLines] = []
+
+
+class DdsConfig(_Section):
+    """interface "auto": CycloneDDS chooses. enable_mode: what funcode 5 sends to enable the arm (its firmware's word).
+
+    gripper_unit: what joint 6 is counted in; stored raw either way.
+    """
+
+    enabled: bool = True
+    domain: Annotated[int, Meta(ge=0, le=232)] = 0
+    interface: Annotated[str, Meta(min_length=1)] = "lo"
+    peers: list[str] = []
+    stale_s: Annotated[float, Meta(ge=0.1, le=60)] = 1.0
+    allow_motion: bool = False
+    enable_mode: Annotated[int, Meta(ge=0, le=80_000)] = 80_000
+    gripper_unit: Literal["raw", "mm", "deg"] = "raw"
+    cpu: Cpu = "auto"
+
+
+class SimConfig(_Section):
+    """Which simulated peers `rigbus run` starts."""
+
+    thermostat: bool = False
+    thermostat_dialect: Literal["old", "swap", "new"] = "new"
+    arm: bool = False
 
 
 class JournalPlace(_Section):
@@ -99,5 +180,9 @@ class Config(_Section):
     bus: BusConfig = field(default_factory=BusConfig)
     pulse: PulseConfig | None = None
     highspeed: HighspeedConfig | None = None
+    thermostat: ThermostatConfig | None = None
+    pump: PumpConfig | None = None
+    dds: DdsConfig | None = None
     journal: JournalConfig = field(default_factory=JournalConfig)
     sink: SinkConfig = field(default_factory=SinkConfig)
+    sim: SimConfig = field(default_factory=SimConfig)

@@ -1,7 +1,8 @@
 """Drivers by name: a table of the shipped ones, extended by entry points of other packages.
 
 A name stands for "module:class", imported only when it is used. `rigbus.edges`: common.drivers.edges.EdgeSource.
-`rigbus.samplers`: common.drivers.samplers.Sampler. How to write one: docs/extend.md.
+`rigbus.samplers`: common.drivers.samplers.Sampler. `rigbus.steppers`: common.drivers.steppers.Stepper. How to write
+one: docs/extend.md.
 """
 
 from importlib import import_module
@@ -19,30 +20,38 @@ EDGES = {
     "rpigpio": "common.drivers.edges_rpigpio:RpiGpioEdges",
 }
 SAMPLERS = {
-    "sim": "common.drivers.samplers_sim:SimVibration",
+    "sim": "common.drivers.mpu6050:SimMpu6050",
+    "mpu6050": "common.drivers.mpu6050:Mpu6050",
+    "adxl345": "common.drivers.adxl345:Adxl345",
 }
+STEPPERS = {
+    "sim": "common.drivers.steppers_sim:SimStepper",
+    "lgpio": "common.drivers.steppers_lgpio:LgpioStepper",
+    "gpiod": "common.drivers.steppers_gpiod:GpiodStepper",
+    "rpigpio": "common.drivers.steppers_rpigpio:RpiGpioStepper",
+}
+_SHIPPED = {"edges": EDGES, "samplers": SAMPLERS, "steppers": STEPPERS}
 
 
-def known(kind: Literal["edges", "samplers"]) -> list[str]:
+def known(kind: Literal["edges", "samplers", "steppers"]) -> list[str]:
     """The names that the configuration may use."""
-    shipped = EDGES if kind == "edges" else SAMPLERS
-    return sorted({*shipped, *(point.name for point in entry_points(group=f"rigbus.{kind}"))})
+    return sorted({*_SHIPPED[kind], *(point.name for point in entry_points(group=f"rigbus.{kind}"))})
 
 
 def open_edges(cfg: PulseConfig) -> EdgeSource:
     """The configured edge source, its lines requested. Raises ConfigError, DeviceMissing."""
-    source: EdgeSource = _find("edges", EDGES, cfg.driver)(cfg)
+    source: EdgeSource = _find("edges", cfg.driver)(cfg)
     return source
 
 
 def open_sampler(cfg: HighspeedConfig) -> Sampler:
     """The configured sensor, ready to sample. Raises ConfigError, DeviceMissing."""
-    sampler: Sampler = _find("samplers", SAMPLERS, cfg.driver)(cfg)
+    sampler: Sampler = _find("samplers", cfg.driver)(cfg)
     return sampler
 
 
-def _find(kind: str, shipped: dict[str, str], name: str) -> Any:
-    plugged = {}
+def _find(kind: str, name: str) -> Any:
+    shipped, plugged = _SHIPPED[kind], {}
     for point in entry_points(group=f"rigbus.{kind}"):
         if point.name in shipped or point.name in plugged:
             raise ConfigError(f"driver {point.name!r} is given twice, once by {point.value}")

@@ -101,9 +101,9 @@ class Journal:
         if not self._put(b"".join(parts), sync=durable):
             return None
         last = batch[index - 1]
+        self.name_losses(losses)  # before the number: who sees that it was reached must see what it was
         with self._lock:
             self.run.last = last.seq if isinstance(last, Entry) else last.to_seq
-        self.name_losses(losses)
         for entry in batch[start:index]:
             if isinstance(entry, Entry) and entry.channel is not None:
                 self.state.totals[entry.channel] = entry.total

@@ -90,7 +90,7 @@ def test_the_comment_of_a_key_says_its_bounds_and_its_default(key):
 
 def comment_of(path):
     """What stands behind a key in the shipped file (of an element: the first), and in the lines above it."""
-    first = 0 if path[0] == "pulse" else "pulse"
+    first = "pulse" if path[0] == "journal" else 0
     line = Positions(uncommented()).line(tuple(first if slot == NAME_SLOT else slot for slot in path))
     rows = SHIPPED.read_text().splitlines()
     above = itertools.takewhile(lambda row: row.startswith("# ") and not COMMENTED.match(row), rows[line - 2 :: -1])
