@@ -1,7 +1,11 @@
 """The clocks of a rig: CLOCK_BOOTTIME for capture stamps (counts suspend), wall time derived, boot id for identity."""
 
+import os
 import time
 from functools import cache
+
+_TIME_ERROR = 5  # what adjtimex(2) returns for a clock that is not synchronised
+_TIMESYNCD = "/run/systemd/timesync/synchronized"
 
 
 def boot_ns() -> int:
@@ -52,3 +56,11 @@ def boot_id() -> str:
     """32 hex digits, new at each boot of the kernel."""
     with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as f:
         return f.read().strip().replace("-", "")
+
+
+def is_synchronised() -> bool:
+    """Whether the kernel calls its clock synchronised (NTP, PTP or GPS set it), or systemd-timesyncd has set it."""
+    import ctypes  # here: few ask
+
+    timex = ctypes.create_string_buffer(512)  # struct timex, zeroed: modes 0 only reads
+    return ctypes.CDLL(None).adjtimex(timex) not in (-1, _TIME_ERROR) or os.path.exists(_TIMESYNCD)

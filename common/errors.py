@@ -21,7 +21,13 @@ class UsageError(RigbusError):
 
 
 class DeviceMissing(RigbusError):
+    """mend: the one command that would mend it, where there is one (for `rigbus doctor`)."""
+
     exit_code = 69
+
+    def __init__(self, message: str, mend: str = "") -> None:
+        super().__init__(message)
+        self.mend = mend
 
 
 class ConfigError(RigbusError):

@@ -11,10 +11,11 @@ class Daemon(NamedTuple):
     name: str
     stage: int
     stop_s: float  # how long its stop may take before it is killed
+    serves: str = ""  # of a simulated peer: the daemon that talks to it
 
     @property
     def module(self) -> str:
-        return f"common.sims.{self.name.removeprefix('sim-')}" if self.stage == PEER else f"daemons.{self.name}"
+        return f"common.sims.{self.name.removeprefix('sim-')}" if self.serves else f"daemons.{self.name}"
 
 
 BUS, SINK, PEER, PRODUCER = range(4)
@@ -39,9 +40,9 @@ def configured(config: Config) -> list[Daemon]:
 
 def peers(config: Config) -> list[Daemon]:
     """The simulated devices that `rigbus run` starts beside the daemons that talk to them."""
+    rows = (
+        (Daemon("sim-thermostat", PEER, 1.0, "thermostat"), config.sim.thermostat),
+        (Daemon("sim-arm", PEER, 1.0, "dds"), config.sim.arm),
+    )
     running = {d.name for d in configured(config)}
-    wanted = {
-        "sim-thermostat": config.sim.thermostat and "thermostat" in running,
-        "sim-arm": config.sim.arm and "dds" in running,
-    }
-    return [Daemon(name, PEER, 1.0) for name, yes in wanted.items() if yes]
+    return [peer for peer, wanted in rows if wanted and peer.serves in running]

@@ -44,8 +44,10 @@ def run(args: argparse.Namespace) -> int:
                 f"not configured: {', '.join(sorted(unknown))}; there are: {', '.join(d.name for d in daemons)}"
             )
         daemons = [d for d in daemons if d.name in args.only]
+    running = {d.name for d in daemons}
+    daemons += [peer for peer in rig.peers(config) if peer.serves in running]
     folders.make()
-    endpoint(folders.ctl("highspeed"))  # a path that is too long is said once, here
+    endpoint(folders.ctl("thermostat"))  # a path that is too long is said once, here
     locks = [Lock(folder / "run.lock") for folder in sorted({*folders})]
     stop = _StopRequest()
     console = Console(highlight=False)
@@ -106,7 +108,7 @@ def _watch(
     """Until the stop: restarts, and one calm status block (a line each ten seconds where there is no terminal)."""
     health: dict[str, dict[str, Any]] = {}
     heard: dict[str, float] = {}
-    order = [p.daemon.name for p in supervisor.processes]
+    order = [p.daemon.name for p in supervisor.processes if p.daemon.stage != rig.PEER]
     live = Live(console=console, auto_refresh=False) if console.is_terminal else None
     next_line = time.monotonic() + 3.0
     with Subscriber(folders.bus_out, ["health/"], hwm=100) as subscriber:

@@ -10,7 +10,7 @@ import msgspec
 from common.bus.subscriber import Subscriber
 from common.cli.context import add_format, open_config, print_json, seconds
 from common.errors import RigbusError
-from common.frames import AnyFrame, Health, Loss, Pulse, Samples
+from common.frames import AnyFrame, ArmFeedback, Health, Loss, Pulse, Pump, Samples, Thermostat
 from common.paths import is_alive
 
 
@@ -54,6 +54,10 @@ def _line(topic: str, frame: AnyFrame) -> str:
     return f"{stamp}  {topic:<22} {frame.seq:>8}  {_what(frame)}"
 
 
+def _celsius(value: Any) -> str:
+    return f"{value:.3f} °C" if isinstance(value, int | float) else "no reading"
+
+
 def _what(frame: AnyFrame) -> str:
     if isinstance(frame, Pulse):
         rest = f", {frame.filtered} filtered" if frame.filtered else ""
@@ -67,6 +71,15 @@ def _what(frame: AnyFrame) -> str:
     if isinstance(frame, Health):
         end = ", closed" if frame.closed else ""
         return f"cpu {frame.cpu_pct:.1f} %, {frame.rss_bytes / 1e6:.0f} MB, last {frame.last_seq}{end}, {frame.status}"
+    if isinstance(frame, Thermostat):
+        return ", ".join(f"{r.get('channel')}: {_celsius(r.get('temperature'))}" for r in frame.readings)
+    if isinstance(frame, Pump):
+        amounts = [(frame.ml, "mL"), (frame.steps, "steps"), (frame.seconds, "s"), (frame.hz, "Hz")]
+        told = ", ".join(f"{amount:.6g} {unit}" for amount, unit in amounts if isinstance(amount, int | float))
+        reason = f" ({frame.reason})" if isinstance(frame.reason, str) else ""
+        return f"{frame.event}{reason}: {frame.action} {frame.direction} {told}  {frame.command_id}"
+    if isinstance(frame, ArmFeedback) and isinstance(frame.angles, list):
+        return "angles " + " ".join("-" if a is None else f"{a:.1f}" for a in frame.angles)
     skip = {"node", "src", "run", "seq", "tseq", "t", "mono", "v"}
     fields = {k: v for k, v in msgspec.to_builtins(frame).items() if k not in skip}
     return " ".join(f"{k}={v}" for k, v in fields.items())

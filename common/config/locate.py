@@ -13,7 +13,7 @@ SYSTEM_FILE = Path("/etc/rigbus/rigbus.toml")
 SYSTEM_FOLDERS = (Path("/var/lib/rigbus"), Path("/run/rigbus"))  # as the units' StateDirectory, RuntimeDirectory
 CHECKOUT = Path(common.__file__).parent.parent
 _IN_CHECKOUT = Path("config/rigbus.toml")
-_LONGEST_NAME = "highspeed"  # of the daemons: its socket has the longest path
+_LONGEST_NAME = "thermostat"  # of the daemons: its socket has the longest path
 
 
 def find(path: str | None, environ: Mapping[str, str]) -> Path:

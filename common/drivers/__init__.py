@@ -30,6 +30,7 @@ STEPPERS = {
     "gpiod": "common.drivers.steppers_gpiod:GpiodStepper",
     "rpigpio": "common.drivers.steppers_rpigpio:RpiGpioStepper",
 }
+_MEND = ".venv/bin/pip install -e '.[rpi]'"
 _SHIPPED = {"edges": EDGES, "samplers": SAMPLERS, "steppers": STEPPERS}
 
 
@@ -40,17 +41,18 @@ def known(kind: Literal["edges", "samplers", "steppers"]) -> list[str]:
 
 def open_edges(cfg: PulseConfig) -> EdgeSource:
     """The configured edge source, its lines requested. Raises ConfigError, DeviceMissing."""
-    source: EdgeSource = _find("edges", cfg.driver)(cfg)
+    source: EdgeSource = find("edges", cfg.driver)(cfg)
     return source
 
 
 def open_sampler(cfg: HighspeedConfig) -> Sampler:
     """The configured sensor, ready to sample. Raises ConfigError, DeviceMissing."""
-    sampler: Sampler = _find("samplers", cfg.driver)(cfg)
+    sampler: Sampler = find("samplers", cfg.driver)(cfg)
     return sampler
 
 
-def _find(kind: str, name: str) -> Any:
+def find(kind: str, name: str) -> Any:
+    """The driver's class, imported. Raises ConfigError for an unknown name, DeviceMissing without its library."""
     shipped, plugged = _SHIPPED[kind], {}
     for point in entry_points(group=f"rigbus.{kind}"):
         if point.name in shipped or point.name in plugged:
@@ -67,6 +69,4 @@ def _find(kind: str, name: str) -> Any:
     try:
         return getattr(import_module(module), attribute)
     except (ImportError, RuntimeError) as e:  # RPi.GPIO raises RuntimeError off a Pi
-        raise DeviceMissing(
-            f"driver {name}: {e} (its library comes with the extra `rpi`: .venv/bin/pip install -e '.[rpi]')"
-        ) from None
+        raise DeviceMissing(f"driver {name}: {e} (its library comes with the extra `rpi`: {_MEND})", _MEND) from None

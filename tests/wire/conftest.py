@@ -16,6 +16,7 @@ import pytest
 import zmq
 
 ROOT = Path(__file__).parents[2]
+DOMAIN = {"RIGBUS__DDS__DOMAIN": str(10 + os.getpid() % 200)}  # no other rig on this machine is to be heard
 PATIENCE_S = 60.0  # how long anything may take on a slow machine; nothing is as slow as that where all is well
 
 
@@ -132,7 +133,7 @@ def live_rig() -> Iterator[Callable[..., Live]]:
 
     def start(*options: str, config: Path = ROOT / "config/rigbus.toml", **env: str) -> Live:
         folder = Path(tempfile.mkdtemp(prefix="rb-", dir="/tmp"))
-        rigs.append(Live(folder, config, {"RIGBUS__NODE": "docs", **env}, *options))
+        rigs.append(Live(folder, config, {"RIGBUS__NODE": "docs", **DOMAIN, **env}, *options))
         return rigs[-1]
 
     yield start

@@ -1,0 +1,60 @@
+"""`rigbus ctl DAEMON OP key=value…`: one request to a daemon's ctl socket, its reply printed."""
+
+import argparse
+import sys
+import tomllib
+from typing import Any
+
+import msgspec
+
+from common.cli.context import add_format, open_config, seconds
+from common.ctl import request
+from common.errors import UsageError
+
+_OWN = ("id", "op", "src", "timeout_s", "folders")  # not to be given as fields
+
+
+def register(sub: "argparse._SubParsersAction[argparse.ArgumentParser]", common: argparse.ArgumentParser) -> None:
+    text = "ask a daemon, or command it: rigbus ctl thermostat save_once device=bench (ops: docs/ctl.md)"
+    parser = sub.add_parser("ctl", help="ask or command a daemon", description=text, parents=[common])
+    parser.add_argument("daemon", metavar="DAEMON", help="bus, sink, pulse, highspeed, thermostat, pump, dds, …")
+    parser.add_argument("op", metavar="OP", help="status, runs, stop, …; a wrong one lists those that there are")
+    parser.add_argument("field", nargs="*", metavar="key=value", help="a TOML literal where it is one, else text")
+    parser.add_argument(
+        "--timeout", type=seconds, default=10.0, metavar="S", help="how long to wait for the reply; default 10s"
+    )
+    add_format(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    _, folders = open_config(args)
+    if args.op == "ack":
+        raise UsageError("ack has no reply: it is for consumers of frames (docs/ctl.md)")
+    reply = request(folders, args.daemon, args.op, timeout_s=args.timeout, **dict(map(field, args.field)))
+    body = {key: value for key, value in reply.items() if key not in ("id", "ok")}
+    if args.format == "json":
+        sys.stdout.write(_json(body) + "\n")
+    else:
+        for key, value in body.items():
+            print(f"{key}: {value if isinstance(value, str) else _json(value)}")
+    return 0
+
+
+def field(text: str) -> tuple[str, Any]:
+    """`ml=5` → ("ml", 5). Raises UsageError."""
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise UsageError(f"{text}: not key=value")
+    if key in _OWN:
+        raise UsageError(f"{text}: {key} is not a field to be given here")
+    try:
+        found = tomllib.loads(f"x = {value}")
+    except tomllib.TOMLDecodeError:
+        return key, value
+    plain = len(found) == 1 and isinstance(found["x"], str | int | float | list | dict)  # no date, no second line
+    return key, found["x"] if plain else value
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
