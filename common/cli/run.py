@@ -46,6 +46,7 @@ def run(args: argparse.Namespace) -> int:
         daemons = [d for d in daemons if d.name in args.only]
     running = {d.name for d in daemons}
     daemons += [peer for peer in rig.peers(config) if peer.serves in running]
+    daemons.sort(key=lambda daemon: daemon.stage)
     folders.make()
     endpoint(folders.ctl("thermostat"))  # a path that is too long is said once, here
     locks = [Lock(folder / "run.lock") for folder in sorted({*folders})]
@@ -128,7 +129,7 @@ def _watch(
                 elif now >= next_line:
                     next_line = now + _PLAIN_EVERY_S
                     parts = [
-                        f"{n}: {down.get(n) or silent.get(n) or health[n]['status']}" for n in order if n in health
+                        f"{n}: {down.get(n) or silent.get(n) or health[n]['status'] or 'running'}" for n in order if n in health
                     ]
                     say(f"{time.strftime('%H:%M:%S')}  " + " | ".join(parts))
         finally:

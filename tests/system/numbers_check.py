@@ -135,11 +135,17 @@ def check_rows(db: Path, *, totals: bool = True) -> list[str]:
     return faults
 
 
+_ROW_TABLES = (
+    *("pulses", "thermostat_readings", "pump_events", "dds_commands", "dds_feedback"),
+    *("smoother_state", "web_requests", "camera_health", "system_events", "ledger"),
+)
+
+
 def _check_stream(conn: sqlite3.Connection, id_: int, stored: int, stored_to: int, no_rows: int) -> list[str]:
     faults: list[str] = []
     ranges = _ranges(conn, id_, faults)
     frames: list[int] = []
-    for table in ("pulses", "system_events", "ledger"):
+    for table in _ROW_TABLES:
         query = f"SELECT DISTINCT frame_seq FROM {table} WHERE stream_id = ? AND frame_seq > 0"
         frames += [row[0] for row in conn.execute(query, (id_,))]
     if twice := [seq for seq, n in Counter(frames).items() if n > 1]:

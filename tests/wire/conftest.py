@@ -146,6 +146,9 @@ def live_rig() -> Iterator[Callable[..., Live]]:
 def rig(live_rig: Callable[..., Live]) -> Live:
     """The rig as shipped, simulated devices, with all its daemons up."""
     made = live_rig()
-    for name in ("bus", "sink", "pulse", "highspeed"):
+    for name in ("bus", "sink", "pulse", "highspeed", "thermostat", "pump"):
         made.health(name)
+    # a pump publishes only what it is asked to do
+    made.wait(lambda: "pumps" in made.ask("pump", {"op": "status"}))
+    made.ask("pump", {"op": "prime", "command_id": "first", "pump": "water", "seconds": 0.5})
     return made

@@ -119,7 +119,7 @@ def test_a_relative_folder_in_the_system_configuration():
 
 
 def test_a_run_folder_too_long_for_sockets():
-    room = 107 - len("/highspeed.ctl.sock")
+    room = 107 - len("/thermostat.ctl.sock")
     fits, main = "/" + "r" * (room - 1), Path("/src/x.toml")
     assert locate.resolve_paths(config(), main, run_dir=fits).run == Path(fits)
     for long in (fits + "r", "/" + "ä" * (room // 2)):  # bytes count, not letters
