@@ -17,7 +17,7 @@ from common.rig import PARENT
 from common.runtime import Runtime
 
 _PR_SET_PDEATHSIG = 1
-_STACK_BYTES = 256 * 1024  # a thread of ours needs little; the default of 8 MB would be locked with the rest
+_STACK_BYTES = 8 << 20  # msgspec goes thousands of levels deep into what a stranger sends before it refuses
 
 
 def add_common(parser: argparse.ArgumentParser) -> None:

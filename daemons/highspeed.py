@@ -1,69 +1,103 @@
 """Samples a vibration sensor at its rate and publishes frames of about 100 ms."""
 
 import sys
+import time
 
-from common import clock, drivers
+from common import drivers
 from common.config.schema import HighspeedConfig
-from common.drivers.samplers import Block, Sampler
-from common.frames import Samples
+from common.drivers.samplers import Sampler
+from common.errors import RigbusError
 from common.realtime import lock_memory, set_fifo
 from common.runtime import Runtime
+from common.samples import Framer
 from common.service import entry
+from common.switch import State, Switch
 
 
-class Framer:
-    """Joins blocks to frames; a frame ends at its length or before a gap."""
+class Sampling:
+    """One sensor, its frames, and whether samples are wanted."""
 
-    def __init__(self, rt: Runtime, cfg: HighspeedConfig, sampler: Sampler) -> None:
-        self._rt, self._cfg, self._sampler = rt, cfg, sampler
-        self._step_ns = round(1e9 / sampler.rate_hz)
-        self._full = max(1, round(cfg.rate_hz * cfg.frame_ms / 1e3))
-        self._blocks: list[bytes] = []
-        self._n = self._first_ns = self._next_ns = 0
-        self._wall = clock.WallOffset()
-        self._topic = f"samples/{cfg.name}/"
-        rt.mark_down_time(self._topic, "sample")
+    def __init__(self, rt: Runtime, cfg: HighspeedConfig) -> None:
+        self._rt, self._cfg = rt, cfg
+        self._switch = Switch(rt)
+        self._framer = Framer(rt, cfg, drivers.open_sampler(cfg))
+        self._tell(time.monotonic_ns())
 
-    def add(self, block: Block) -> None:
-        late = (block.t_ns - self._next_ns + self._step_ns // 2) // self._step_ns
-        if self._next_ns and late > 0:
-            self.flush()
-            wall = self._wall.ns() + clock.boot_minus_monotonic_ns()
-            self._rt.lose(
-                self._topic, "sample", late, "late", from_t=self._next_ns + wall, to_t=block.t_ns + wall
-            )  # the loop was kept from running: these samples were never taken
-        if not self._n:
-            self._first_ns = block.t_ns
-        self._blocks.append(block.values)
-        self._n += block.n
-        self._next_ns = block.t_ns + block.n * self._step_ns
-        if self._n >= self._full:
-            self.flush()
+    def run(self) -> None:
+        sampler: Sampler | None = self._framer.sampler
+        while sampler is not None:
+            with sampler:
+                self._sample(sampler)
+            self._framer.flush()
+            sampler = None if self._rt.stopping else self._stand_by()
+        self._framer.tell_held(time.monotonic_ns(), last=True)
+        self._switch.refuse_all()
 
-    def flush(self) -> None:
-        if not self._n:
-            return
-        s, mono = self._sampler, self._first_ns + clock.boot_minus_monotonic_ns()
-        self._rt.publish(
-            Samples(
-                sensor=self._cfg.name, rate_hz=s.rate_hz, nominal_hz=self._cfg.rate_hz, n=self._n, axes=s.axes,
-                unit=s.unit, scale=s.scale, dtype=s.dtype, values=b"".join(self._blocks), dt_ns=self._step_ns,
-                t=mono + self._wall.ns(), mono=mono,
-            )
-        )  # fmt: skip
-        self._blocks, self._n = [], 0
+    def _sample(self, sampler: Sampler) -> None:
+        """Until the daemon is to end, or a command to stop."""
+        fault = ""
+        for now_ns in self._rt.every(sampler.period_s):
+            for part in sampler.take(now_ns):
+                self._framer.add(part)
+            if sampler.fault != fault:
+                fault = sampler.fault
+                if fault:
+                    self._rt.log.warning("no samples", reason=fault)
+                else:
+                    self._rt.log.info("samples again")
+                self._tell(now_ns)
+            while (state := self._switch.wanted()) and state != "stopped":
+                if state == "running":
+                    self._framer.release()
+                elif state != self._switch.state:
+                    self._framer.hold(state, now_ns)
+                self._reached(state)
+            if state == "stopped":
+                break
+            if now_ns - self._told_ns > 1e9:
+                self._tell(now_ns)
+        for part in sampler.rest():
+            self._framer.add(part)
+
+    def _stand_by(self) -> Sampler | None:
+        """The device is closed until a command to start; None: the daemon is to end."""
+        self._framer.hold("stopped", time.monotonic_ns())
+        self._reached("stopped")
+        for now_ns in self._rt.every(0.1):
+            self._framer.tell_held(now_ns)
+            while state := self._switch.wanted():
+                if state == "running":
+                    try:
+                        self._framer.sampler = drivers.open_sampler(self._cfg)
+                    except RigbusError as e:
+                        self._switch.refuse(str(e))
+                        continue
+                self._reached(state)
+                if state == "running":
+                    return self._framer.sampler
+        return None
+
+    def _reached(self, state: State) -> None:
+        self._switch.state = state
+        self._tell(time.monotonic_ns())  # before the answer: who has it may ask for the status
+        self._switch.answer()
+
+    def _tell(self, now_ns: int) -> None:
+        """The status, and what of the pause has not been told."""
+        state, sampler, cfg = self._switch.state, self._framer.sampler, self._cfg
+        self._told_ns = now_ns
+        self._framer.tell_held(now_ns)
+        self._rt.details = {"state": state, "rate_hz": round(sampler.rate_hz, 3)}
+        doing = sampler.fault or f"{cfg.rate_hz:g} Hz nominal, driver {cfg.driver}"
+        self._rt.say(doing if state == "running" else state)
 
 
 def run(rt: Runtime, cfg: HighspeedConfig) -> None:
     sys.setswitchinterval(1e-4)  # the sampling thread gets the interpreter soon after its deadline
     lock_memory(rt.log)
-    with drivers.open_sampler(cfg) as sampler:
-        framer = Framer(rt, cfg, sampler)
-        set_fifo(cfg.priority, rt.log)
-        rt.say(f"{sampler.rate_hz:g} Hz nominal, driver {cfg.driver}")
-        for deadline in rt.every(sampler.period_s):
-            framer.add(sampler.take(deadline))
-        framer.flush()
+    sampling = Sampling(rt, cfg)
+    set_fifo(cfg.priority, rt.log)
+    sampling.run()
 
 
 if __name__ == "__main__":

@@ -1,17 +1,19 @@
 """Drivers by name: a table of the shipped ones, extended by entry points of other packages.
 
-A name stands for "module:class", imported only when it is used. `rigbus.edges`: common.drivers.edges.EdgeSource.
-`rigbus.samplers`: common.drivers.samplers.Sampler. `rigbus.steppers`: common.drivers.steppers.Stepper. How to write
-one: docs/extend.md.
+A name stands for "module:class" or "module:function", imported only when it is used, called with the configuration.
+`rigbus.edges`: common.drivers.edges.EdgeSource. `rigbus.samplers`: common.drivers.samplers.Sampler. `rigbus.steppers`:
+common.drivers.steppers.Stepper. How to write one: docs/extend.md.
 """
 
 from importlib import import_module
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any, Literal
 
-from common.config.schema import HighspeedConfig, PulseConfig
+from common.config.schema import HighspeedConfig, PulseConfig, PumpConfig, PumpLines
 from common.drivers.edges import EdgeSource
 from common.drivers.samplers import Sampler
+from common.drivers.steppers import Stepper
 from common.errors import ConfigError, DeviceMissing
 
 EDGES = {
@@ -20,9 +22,9 @@ EDGES = {
     "rpigpio": "common.drivers.edges_rpigpio:RpiGpioEdges",
 }
 SAMPLERS = {
-    "sim": "common.drivers.mpu6050:SimMpu6050",
-    "mpu6050": "common.drivers.mpu6050:Mpu6050",
-    "adxl345": "common.drivers.adxl345:Adxl345",
+    "sim": "common.drivers.mpu6050:open_sim",
+    "mpu6050": "common.drivers.mpu6050:open_mpu6050",
+    "adxl345": "common.drivers.adxl345:open_adxl345",
 }
 STEPPERS = {
     "sim": "common.drivers.steppers_sim:SimStepper",
@@ -49,6 +51,12 @@ def open_sampler(cfg: HighspeedConfig) -> Sampler:
     """The configured sensor, ready to sample. Raises ConfigError, DeviceMissing."""
     sampler: Sampler = find("samplers", cfg.driver)(cfg)
     return sampler
+
+
+def open_stepper(cfg: PumpConfig, pump: PumpLines, run: Path) -> Stepper:
+    """One pump's motor, its EN inactive; run: the run folder. Raises ConfigError, DeviceMissing."""
+    stepper: Stepper = find("steppers", cfg.driver)(cfg, pump, run)
+    return stepper
 
 
 def find(kind: str, name: str) -> Any:

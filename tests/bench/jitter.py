@@ -19,7 +19,8 @@ from tests.bench.options import Options, Progress
 from tests.bench.rig import ROOT, BenchError, Rig
 
 RATE_HZ, PRIORITY, TARGET = 800.0, 50, 3.0
-CONFIG = f'[highspeed]\ndriver = "sim"\nrate_hz = {RATE_HZ:g}\npriority = {PRIORITY}\n'
+# polled: a wake-up for each sample, as the loops that it is compared with
+CONFIG = f'[highspeed]\ndriver = "sim"\nmode = "polled"\nrate_hz = {RATE_HZ:g}\npriority = {PRIORITY}\n'
 
 
 class Loop(Struct):

@@ -4,8 +4,7 @@ from collections.abc import Iterator
 from itertools import cycle
 
 from common import clock
-from common.config.schema import HighspeedConfig
-from common.drivers.samplers_sim import SimVibration
+from common.drivers.samplers_sim import vibration
 from common.frames import Event, Samples
 
 RATE_HZ = 800.0
@@ -16,8 +15,7 @@ SCALE = 2 / 32768
 
 def blocks(n: int) -> list[bytes]:
     """Ten seconds of 3 axes int16, in pieces of n samples."""
-    with SimVibration(HighspeedConfig()) as sensor:
-        raw = b"".join(sensor.take(0).values for _ in range(8000))
+    raw = vibration(RATE_HZ, 1 / SCALE).tobytes()
     size = 6 * n
     return [raw[i : i + size] for i in range(0, len(raw) - size + 1, size)]
 

@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -146,7 +147,7 @@ def live_rig() -> Iterator[Callable[..., Live]]:
 def rig(live_rig: Callable[..., Live]) -> Live:
     """The rig as shipped, simulated devices, with all its daemons up."""
     made = live_rig()
-    for name in ("bus", "sink", "pulse", "highspeed", "thermostat", "pump"):
+    for name in ("bus", "sink", "pulse", "highspeed", "thermostat", "pump", *(["dds"] if find_spec("cyclonedds") else [])):
         made.health(name)
     # a pump publishes only what it is asked to do
     made.wait(lambda: "pumps" in made.ask("pump", {"op": "status"}))
