@@ -66,6 +66,7 @@ class Runtime:
             health=self._make_health, journal=self.journal, counter=self._counter,
         )  # fmt: skip
         self._handlers["status"] = self._status
+        self._ctl.starting = True
 
     def _open_journal(self, here: Path) -> None:
         place, limits = journal_limits(self.config.journal, self.src)
@@ -134,12 +135,14 @@ class Runtime:
 
     def wait(self, seconds: float) -> bool:
         """Sleeps, wakes at once on SIGTERM; True when the daemon is to stop."""
+        self._ctl.starting = False  # a daemon that paces has told its commands
         if seconds > 0 and not self.stopping:
             self._poll.poll(seconds * 1000)
         return self.stopping
 
     def every(self, period_s: float) -> Iterator[int]:
         """Deadlines (CLOCK_MONOTONIC ns) without drift until the daemon is to stop; missed ones are counted."""
+        self._ctl.starting = False
         for deadline in self.pace.ticks(period_s):
             self.notifier.progress()
             yield deadline

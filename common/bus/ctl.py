@@ -43,6 +43,7 @@ class CtlServer:
         self._log, self._handlers, self._path = log, handlers, path
         self._stop = False
         self._check = False
+        self.starting = False  # not all ops may be there yet
         self._done: deque[tuple[list[bytes], Any, Future[dict[str, Any]]]] = deque()
         self._token = os.urandom(16)  # a message that nobody else can send
         self._socket = context.socket(zmq.ROUTER)
@@ -150,6 +151,8 @@ class CtlServer:
             envelope = _decode_request(request)
             request_id, op = envelope.id, envelope.op
             handler = self._handlers.get(op)
+            if handler is None and self.starting:
+                raise RigbusError("starting")
             if handler is None:
                 return _error(request_id, "unknown_op", f"no op {op!r}; there are: {', '.join(sorted(self._handlers))}")
             found = handler(_decode_map(request))

@@ -147,7 +147,8 @@ def live_rig() -> Iterator[Callable[..., Live]]:
 def rig(live_rig: Callable[..., Live]) -> Live:
     """The rig as shipped, simulated devices, with all its daemons up."""
     made = live_rig()
-    for name in ("bus", "sink", "pulse", "highspeed", "thermostat", "pump", *(["dds"] if find_spec("cyclonedds") else [])):
+    dds = ["dds"] if find_spec("cyclonedds") else []
+    for name in ("bus", "sink", "pulse", "highspeed", "thermostat", "pump", *dds):
         made.health(name)
     # a pump publishes only what it is asked to do
     made.wait(lambda: "pumps" in made.ask("pump", {"op": "status"}))

@@ -114,3 +114,20 @@ def test_an_answer_nobody_waits_for_any_more_does_no_harm(served):
     futures[0].set_result({})
     ask(other, id=2, op="now")
     assert answer(other)["ok"]
+
+
+def test_while_the_daemon_starts_an_op_may_still_come_and_is_refused_not_unknown(tmp_path):
+    context = zmq.Context()
+    server = CtlServer(context, tmp_path / "s", Log("x", io.StringIO()), {})
+    socket = context.socket(zmq.REQ)
+    socket.linger, socket.rcvtimeo = 0, 30_000
+    socket.connect(f"ipc://{tmp_path / 's'}")
+    told = []
+    for starting in (True, False):
+        server.starting = starting
+        socket.send(msgpack.packb({"op": "prime"}))
+        told.append(msgpack.unpackb(socket.recv())["error"])
+    socket.close()
+    server.stop()
+    context.term()
+    assert told == ["refused", "unknown_op"]

@@ -1,0 +1,67 @@
+"""The emergency stop's latch: a file. While it is there nothing moves; it outlives processes and power cuts."""
+
+import json
+import os
+from pathlib import Path
+
+from common import clock
+
+
+class Latch:
+    """Set where the file exists, readable or not. Only `clear` takes it away."""
+
+    def __init__(self, folder: Path) -> None:
+        """Makes the folder, and a spare file: setting it needs no room on a full disk. Raises OSError."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.path, self._spare = folder / "estop", folder / "estop.spare"
+        if not self._spare.exists():
+            self._spare.write_text(" " * 512)
+            _sync(self._spare)
+
+    def is_set(self) -> bool:
+        """Whatever stands there counts, and a folder that cannot be read counts too."""
+        try:
+            os.lstat(self.path)
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True
+        return True
+
+    def reason(self) -> str:
+        """Why and when, as far as it can be read."""
+        try:
+            told = json.loads(self.path.read_text())
+            return str(told["reason"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return "unknown: the latch cannot be read"
+
+    def set(self, reason: str) -> None:
+        """On the disk with its folder when this returns. Set already: it stays as it is. Raises OSError."""
+        if not self.is_set():
+            try:
+                os.rename(self._spare, self.path)
+            except FileNotFoundError:
+                self.path.touch()
+            try:
+                self.path.write_text(json.dumps({"reason": reason, "t_ns": clock.wall_ns()}))
+            except OSError:
+                pass  # without the reason it is set all the same
+        _sync(self.path)
+        _sync(self.path.parent)
+
+    def clear(self) -> None:
+        """Raises OSError, and is then still set."""
+        self.path.unlink(missing_ok=True)
+        _sync(self.path.parent)
+        if not self._spare.exists():
+            self._spare.write_text(" " * 512)
+            _sync(self._spare)
+
+
+def _sync(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
