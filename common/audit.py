@@ -12,6 +12,7 @@ from msgspec import Struct
 from common import clock
 from common.config.schema import Config
 from common.errors import StoreError
+from common.intake.application import is_alive
 from common.journal.counter import Slot, read_counter, read_journal_id
 from common.journal.folder import Scan, missing, scan_folder
 from common.journal.state import UNKNOWABLE, Run
@@ -71,6 +72,8 @@ def audit(config: Config, folders: Folders, *, allow_unknown: bool = False) -> A
     for here in sorted(root.iterdir()) if root.is_dir() else ():
         if here.is_dir():
             _add_source(streams, config, folders, here.name)
+    for path in sorted(folders.run.glob("*.counter")):
+        _add_application(streams, config, folders, path.name.removesuffix(".counter"))
     for account in streams.values():
         account.ok = account.balance() == 0 and (allow_unknown or not account.unknown)
     rows = [s for s in streams.values() if s.published or s.unknown]
@@ -123,13 +126,23 @@ def _add_source(streams: dict[tuple[str, str], StreamAccount], config: Config, f
         _add_run(account, slots.get(run_id), runs.get(run_id), scan, alive=alive)
 
 
-def _add_run(a: StreamAccount, slot: Slot | None, run: Run | None, scan: Scan, *, alive: bool) -> None:
+def _add_application(streams: dict[tuple[str, str], StreamAccount], config: Config, folders: Folders, src: str) -> None:
+    """Its frames are in its memory: what is not stored is pending while it lives, and lost when it does not."""
+    alive = is_alive(folders, src)
+    slots = read_counter(folders.application(src))
+    for slot in slots:
+        account = streams.setdefault((src, slot.run), StreamAccount(config.node, src, slot.run))
+        # only the newest run can be the living one
+        _add_run(account, slot, None, None, alive=alive and slot is slots[-1])
+
+
+def _add_run(a: StreamAccount, slot: Slot | None, run: Run | None, scan: Scan | None, *, alive: bool) -> None:
     """What the counter and the journal know beyond the store."""
     last, offered = run.last if run else 0, slot.offered if slot else 0
     a.published = max(a.published, last, offered)
     if a.closed:
         return  # the store knows its end
-    if run is not None:
+    if run is not None and scan is not None:
         held = [[max(x, a.stored_to + 1), y] for x, y in scan.held.get(run.number, []) if y > a.stored_to]
         a.pending += sum(y - x + 1 for x, y in held)
         # what is not held is named, trimmed or damaged: replay will say so to the sink, number by number

@@ -35,6 +35,10 @@ class Folders(NamedTuple):
         """Folder of the counter file and the lock, on the disk wherever the journal is."""
         return self.data / "journal" / src
 
+    def application(self, src: str) -> Path:
+        """The counter file of an application (common/telemetry), whose frames are in its memory only."""
+        return self.run / f"{src}.counter"
+
     def journal(self, src: str, place: str) -> Path:
         """Folder of the segments."""
         return (self.data if place == "disk" else self.run) / "journal" / src / "segments"

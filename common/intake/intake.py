@@ -11,10 +11,10 @@ import zmq
 
 from common import frames
 from common.config.schema import Config
-from common.errors import UsageError
 from common.frames import Health, Malformed
-from common.intake.link import DeadJournal, Link, RunRow, chunk_of
+from common.intake.link import RunRow, chunk_of
 from common.intake.noise import NoiseCount
+from common.intake.source import DAEMON_NAMES, Source
 from common.intake.stream import State, Stream
 from common.log import Log
 from common.paths import Folders, endpoint
@@ -25,21 +25,6 @@ SILENCE_S = 3.0  # no health for so long: the forwarder may be dead, ask the soc
 _CHUNK_FRAMES = 2000
 _MAX_STRANGERS = 8  # runs of a source that its journal has not confirmed yet
 _MAX_RECV = 4000  # messages a step, so that replies and commits get their turn
-
-
-class _Source:
-    """One daemon: its link, its runs, when it was last heard."""
-
-    def __init__(self, src: str, link: Link, dead: DeadJournal) -> None:
-        self.src, self.link, self.dead = src, link, dead
-        self.streams: dict[str, Stream] = {}  # by run
-        self.run = ""  # the current one, by its own word
-        self.heard = 0.0
-        self.asked = 0.0  # when `runs` was last asked or read
-        self.want_runs = True
-        self.pause_until = 0.0  # what brought nothing is not repeated at once
-        self.from_disk = False
-        self.silent_asks = 0
 
 
 class Intake:
@@ -56,7 +41,7 @@ class Intake:
         self._node = config.node
         self._cursors = dict(cursors)
         self._stored_as = {(key.src, key.run): key for key in cursors}
-        self._sources: dict[str, _Source] = {}
+        self._sources: dict[str, Source] = {}
         self._suspended = False
         self._next_look = 0.0
         self._poller = zmq.Poller()
@@ -130,7 +115,7 @@ class Intake:
         if stream is None or head.seq <= stream.cursor:
             self.noise.add(topic, "malformed", reason)
 
-    def _health(self, source: _Source, health: Health) -> None:
+    def _health(self, source: Source, health: Health) -> None:
         now = time.monotonic()
         if health.run != source.run:
             # a new run's, or a stranger's: its source is asked, but not for each of them
@@ -147,18 +132,21 @@ class Intake:
 
     # ---- sources and streams
 
-    def _find(self, src: str) -> _Source | None:
+    def _find(self, src: str) -> Source | None:
         """A source that has a socket or a journal; None for a name that somebody made up."""
         source = self._sources.get(src)
-        if source is None and (self._folders.ctl(src).exists() or self._folders.counters(src).exists()):
-            try:
-                link = Link(self._context, self._poller, self._folders.ctl(src))
-            except UsageError:
-                return None  # a stray folder with a name that no daemon can have
-            source = self._sources[src] = _Source(src, link, DeadJournal(self._folders, self._config.journal, src))
+        if source is not None:
+            return source
+        places = (self._folders.ctl(src), self._folders.counters(src), self._folders.application(src))
+        return self._meet(src) if any(place.exists() for place in places) else None
+
+    def _meet(self, src: str) -> Source | None:
+        source = Source.meet(src, self._context, self._poller, self._folders, self._config.journal)
+        if source is not None:
+            self._sources[src] = source
         return source
 
-    def _stream(self, source: _Source, run: str) -> Stream | None:
+    def _stream(self, source: Source, run: str) -> Stream | None:
         """The stream of a run; a new one is asked about. None where more are invented than a source can have."""
         stream = source.streams.get(run)
         if stream is not None:
@@ -168,7 +156,7 @@ class Intake:
         source.want_runs = True
         return self._make(source, run)
 
-    def _make(self, source: _Source, run: str) -> Stream:
+    def _make(self, source: Source, run: str) -> Stream:
         # a run that is stored keeps its node: the rig may have been renamed since, and must not store it twice
         key = self._stored_as.get((source.src, run)) or StreamKey(self._node, source.src, run)
         stream = source.streams[run] = Stream(key, self._cursors.get(key, Cursor(0, 0)), self.items)
@@ -184,17 +172,26 @@ class Intake:
 
     def _look_around(self, now: float) -> None:
         """Finds sockets and journals of sources that have not been heard of."""
-        for path in self._folders.run.glob("*.ctl.sock"):
-            self._find(path.name.removesuffix(".ctl.sock"))
+        for suffix in (".ctl.sock", ".counter"):
+            for path in self._folders.run.glob(f"*{suffix}"):
+                self._find(path.name.removesuffix(suffix))
         for path in (self._folders.data / "journal").glob("*/"):
             self._find(path.name)
+        for key, cursor in self._cursors.items():
+            # an application that ended while no sink was there may have left nothing that could be found
+            if cursor.closed or key.src in DAEMON_NAMES:
+                continue
+            ended = self._find(key.src) or self._meet(key.src)
+            if ended is not None and not ended.journaled and key.run not in ended.streams:
+                self._make(ended, key.run).heard(cursor.published_to, ended=True)
+                ended.want_runs = True
         for source in self._sources.values():
             if now - max(source.heard, source.asked) > SILENCE_S:
                 source.want_runs = True
 
     # ---- asking
 
-    def _ask(self, source: _Source, now: float) -> None:
+    def _ask(self, source: Source, now: float) -> None:
         if source.link.timed_out():
             self._silent(source, now)
         if source.link.waiting_for is not None or now < source.pause_until:
@@ -218,7 +215,7 @@ class Intake:
         elif not source.link.ask("replay", stream.key.run, stream.cursor + 1, n=_CHUNK_FRAMES):
             self._silent(source, now)
 
-    def _silent(self, source: _Source, now: float) -> None:
+    def _silent(self, source: Source, now: float) -> None:
         """Nobody answers (yet): where the process is gone, its journal on the disk does."""
         source.silent_asks += 1
         source.pause_until = now + min(1.0, 0.02 * 2 ** min(source.silent_asks, 6))
@@ -232,10 +229,29 @@ class Intake:
             source.from_disk = True
             source.link.close()
             self._runs(source, rows)
-        else:
+        elif source.is_gone:
+            rows = []
+            source.link.close()
+        if rows is not None and not source.journaled:
+            self._forsake(source, {row.run for row in rows})
+        elif rows is None:
             source.want_runs = any(s.state is not State.DONE for s in source.streams.values())
 
-    def _replies(self, source: _Source) -> None:
+    def _forsake(self, source: Source, known: set[str]) -> None:
+        """Runs of an application of which nothing is left, not even a count."""
+        for run, stream in list(source.streams.items()):
+            if run in known or stream.state is State.DONE:
+                continue
+            if stream.confirmed:
+                stream.forsake()
+            else:
+                self._made_up(source, run)
+
+    def _made_up(self, source: Source, run: str) -> None:
+        self.noise.add(source.src.encode(), "foreign", f"{source.src} has no run {run}")
+        del source.streams[run]
+
+    def _replies(self, source: Source) -> None:
         waiting = source.link.waiting_for
         reply = source.link.reply() if waiting else None
         if waiting is None or reply is None:
@@ -259,7 +275,7 @@ class Intake:
             if stream.state is State.DONE:
                 self.end_seen = True
 
-    def _runs(self, source: _Source, rows: list[RunRow]) -> None:
+    def _runs(self, source: Source, rows: list[RunRow]) -> None:
         for row in rows:
             stream = source.streams.get(row.run) or self._make(source, row.run)
             # a LIVE run that is reported closed catches up: else a killed run's tail would wait for the next restart
@@ -267,17 +283,18 @@ class Intake:
             self._note(stream, row.last, row.boot_id)
         source.want_runs = False
 
-    def _reconcile(self, source: _Source, known: set[str], *, journaled: bool) -> None:
+    def _reconcile(self, source: Source, known: set[str], *, journaled: bool) -> None:
         """A run that its own source does not know was made up by a stranger, or its journal was taken away."""
         for run, stream in list(source.streams.items()):
             # born later than the question: the answer could not know it
             if run in known or stream.state is State.DONE or stream.born > source.asked:
                 continue
-            if stream.confirmed and journaled:
+            if not stream.confirmed or not journaled:
+                self._made_up(source, run)
+            elif source.journaled:
                 stream.abandon()
             else:
-                self.noise.add(source.src.encode(), "foreign", f"{source.src} has no run {run}")
-                del source.streams[run]
+                stream.forsake()
         for key, cursor in self._cursors.items() if journaled else ():
             open_here = key.src == source.src and not cursor.closed
             if open_here and key.run not in known and cursor.published_to and key.run not in source.streams:
@@ -322,7 +339,7 @@ class Intake:
         self.published.clear()
         self.end_seen, self.taken_bytes = False, 0
 
-    def _acknowledge(self, source: _Source) -> None:
+    def _acknowledge(self, source: Source) -> None:
         keys = [stream.key for stream in source.streams.values()]
         acks = {key.run: self._cursors[key].stored_to for key in keys if key in self._cursors}
         if acks and not source.from_disk:

@@ -11,7 +11,7 @@ from enum import Enum
 from common import clock, frames
 from common.frames import AnyFrame, Malformed
 from common.journal.replay import Chunk
-from common.journal.state import KILLED
+from common.journal.state import KILLED, UNKNOWABLE
 from common.store.items import Closed, Cursor, Item, Lost, StreamKey, Taken, Unreadable
 from common.topics import TOPICS
 
@@ -75,10 +75,23 @@ class Stream:
     def abandon(self) -> None:
         """Its source knows nothing of it any more: what was published and not stored is gone with the journal."""
         now = clock.wall_ns()
-        if self.last > self.cursor:
-            self._items.append(Lost(self.key, self.cursor + 1, self.last, "journal_gone", now, now))
-            self.cursor = self.last
+        self._give_up("journal_gone")
         self._items.append(Closed(self.key, KILLED, now, now))
+        self._end()
+
+    def forsake(self) -> None:
+        """Nothing is left of its source, not even a count: beyond what it told of, nobody can know."""
+        self._give_up("app_gone")
+        self._items.append(Closed(self.key, UNKNOWABLE, 0, clock.wall_ns(), "app_gone"))
+        self._end()
+
+    def _give_up(self, cause: str) -> None:
+        now = clock.wall_ns()
+        if self.last > self.cursor:
+            self._items.append(Lost(self.key, self.cursor + 1, self.last, cause, now, now))
+            self.cursor = self.last
+
+    def _end(self) -> None:
         self.state = State.DONE
         self._ring.clear()
 

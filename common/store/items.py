@@ -51,6 +51,7 @@ class Closed(NamedTuple):
     kind: int
     from_t_ns: int
     to_t_ns: int
+    cause: str = "power_cut"  # of that row
 
 
 class Noise(NamedTuple):

@@ -211,7 +211,7 @@ def _account(item: Unreadable | Lost | Closed, stream_id: int, move: _Move, rows
     elif isinstance(item, Closed):
         if item.kind == POWER_CUT and move.closed != POWER_CUT:
             beyond = (move.to + 1, None, item.from_t_ns, item.to_t_ns)
-            ledger.append((item.to_t_ns, stream_id, "*", "frame", None, "power_cut", *beyond, "", None))
+            ledger.append((item.to_t_ns, stream_id, "*", "frame", None, item.cause, *beyond, "", None))
         move.closed = item.kind
     else:
         _refuse(item, item.topic, stream_id, rows)
