@@ -10,7 +10,7 @@ import msgspec
 from common.bus.subscriber import Subscriber
 from common.cli.context import add_format, open_config, print_json, seconds
 from common.errors import RigbusError
-from common.frames import AnyFrame, ArmFeedback, Health, Loss, Pulse, Pump, Samples, Thermostat
+from common.frames import AnyFrame, ArmCommand, ArmFeedback, Health, Loss, Pulse, Pump, Samples, Thermostat
 from common.paths import is_alive
 
 
@@ -80,6 +80,9 @@ def _what(frame: AnyFrame) -> str:
         return f"{frame.event}{reason}: {frame.action} {frame.direction} {told}  {frame.command_id}"
     if isinstance(frame, ArmFeedback) and isinstance(frame.angles, list):
         return "angles " + " ".join("-" if a is None else f"{a:.1f}" for a in frame.angles)
+    if isinstance(frame, ArmFeedback | ArmCommand):
+        address = frame.address if isinstance(frame.address, int) else "-"
+        return f"address {address} funcode {frame.funcode} {frame.data}"
     skip = {"node", "src", "run", "seq", "tseq", "t", "mono", "v"}
     fields = {k: v for k, v in msgspec.to_builtins(frame).items() if k not in skip}
     return " ".join(f"{k}={v}" for k, v in fields.items())

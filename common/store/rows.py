@@ -139,7 +139,10 @@ def _known(value: Any) -> Any:
     return None if value is UNSET else value
 
 
-def _json(value: Any) -> str:
+def _json(value: Any) -> str | None:
+    """JSON text; NULL for nothing, as the seed has it."""
+    if value is None:
+        return None
     return msgspec.json.encode(value).decode()
 
 
