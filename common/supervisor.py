@@ -65,7 +65,7 @@ class Process:
         how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         self._say(f"rigbus: {self.daemon.name} {how}, starts again in {self._backoff_s:g} s")
         self._process, self._retry_at = None, time.monotonic() + self._backoff_s
-        self._backoff_s = min(_MAX_BACKOFF_S, self._backoff_s * 2)
+        self._backoff_s = min(_MAX_BACKOFF_S if code != DeviceMissing.exit_code else 60.0, self._backoff_s * 2)
         self.restarts += 1
 
     def signal(self, number: int) -> None:
@@ -101,7 +101,7 @@ class Supervisor:
             process.watch()
 
     def stop(self) -> None:
-        """Publishers, then simulated peers, the sink, the forwarder; each stage has its bound, and what exceeds it is killed."""
+        """Publishers, simulated peers, the sink, the forwarder; each stage has its bound, what exceeds it is killed."""
         for stage in (PRODUCER, PEER, SINK, BUS):
             group = [p for p in self.processes if p.daemon.stage == stage]
             begin = time.monotonic()

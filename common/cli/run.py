@@ -129,7 +129,9 @@ def _watch(
                 elif now >= next_line:
                     next_line = now + _PLAIN_EVERY_S
                     parts = [
-                        f"{n}: {down.get(n) or silent.get(n) or health[n]['status'] or 'running'}" for n in order if n in health
+                        f"{n}: {down.get(n) or silent.get(n) or health[n]['status'] or 'running'}"
+                        for n in order
+                        if n in health
                     ]
                     say(f"{time.strftime('%H:%M:%S')}  " + " | ".join(parts))
         finally:

@@ -17,6 +17,7 @@ from common.config.schema import Config
 from common.config.tree import Leaf, Source, Table, build, merge, origins, plain
 
 NAMES = st.sampled_from(["a", "b-c", "d.e"])
+ARRAYS = {("pulse", "channel"), ("thermostat", "device"), ("pump", "pump")}
 DAEMONS = st.sampled_from(["pulse", "sink"])
 NO_SURROGATES = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 
@@ -31,7 +32,7 @@ def values(annotation):
     if get_origin(base) is list:
         return st.lists(values(get_args(base)[0]), min_size=meta.min_length or 0, max_size=3)
     if base is str:
-        return NAMES if meta.pattern else NO_SURROGATES
+        return NAMES if meta.pattern else NO_SURROGATES.filter(lambda text: len(text) >= (meta.min_length or 0))
     if base is bool:
         return st.booleans()
     low, high = meta.ge, meta.le
@@ -107,7 +108,7 @@ def test_the_later_layer_wins_leaf_by_leaf(one, two):
     assert dict(leaves(merged)) == kept | dict(leaves(over))
     where, given_by_over = dict(origins(merged)), dict(origins(over))
     for path, _ in leaves(merged):
-        is_name_known_before = path[:2] == ("pulse", "channel") and path[-1] == "name" and path in kept
+        is_name_known_before = path[:2] in ARRAYS and path[-1] == "name" and path in kept
         assert where[path].order == (path in given_by_over and not is_name_known_before)
 
 
@@ -184,7 +185,7 @@ def test_the_environment_is_a_layer_like_a_file(one, two):
     base, over = layer(one), layer(two)
     environ = {}
     for path, value in leaves(over):
-        if path[-1] != "name" or path[0] != "pulse":
+        if path[-1] != "name" or path[:2] not in ARRAYS:
             environ["RIGBUS__" + "__".join(upper(key) for key in path)] = literal(value)
     result = overlay(base, Config, environ, 1)
     merged = dict(leaves(merge(base, over)))
