@@ -12,7 +12,7 @@ from common.arm.recorder import FEEDBACK_STREAM, Recorder
 from common.arm.tracker import Tracker
 from common.config.schema import DdsConfig
 from common.errors import RigbusError
-from common.pumps.latch import Latch
+from common.latch import Latch
 from common.runtime import Runtime
 from common.service import entry
 

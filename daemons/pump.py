@@ -7,8 +7,8 @@ from common import drivers
 from common.config.schema import PumpConfig
 from common.drivers.steppers import Stepper
 from common.errors import ConfigError, RigbusError
+from common.latch import Latch
 from common.pumps.desk import Desk
-from common.pumps.latch import Latch
 from common.pumps.ops import Ops
 from common.pumps.progress import Progress
 from common.pumps.pump import Pump

@@ -23,8 +23,7 @@ from common.arm.tracker import Tracker
 from common.config.schema import DdsConfig
 from common.errors import RigbusError
 from common.frames import Event
-from common.pumps.latch import Latch
-from common.pumps.requests import CONFIRM, Estop, Unlock
+from common.latch import CONFIRM, Estop, Latch, Unlock
 from common.runtime import Runtime
 
 if TYPE_CHECKING:

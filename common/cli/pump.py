@@ -13,9 +13,8 @@ from rich.table import Table
 from common.cli.context import add_format, names, open_config, print_json, seconds, wide_console
 from common.ctl import request
 from common.errors import RigbusError
+from common.latch import CONFIRM, Latch
 from common.paths import Folders, is_alive
-from common.pumps.latch import Latch
-from common.pumps.requests import CONFIRM
 
 _ASK_S = 5.0  # an intent is on the disk and in the journal before the answer comes
 _LOOK_S = 0.1

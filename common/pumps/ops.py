@@ -9,9 +9,9 @@ import msgspec
 
 from common.config.schema import PumpConfig
 from common.errors import RigbusError
+from common.latch import CONFIRM, Estop, Latch, Unlock
 from common.pumps import requests, views
 from common.pumps.desk import Desk
-from common.pumps.latch import Latch
 from common.pumps.pump import Pump
 from common.pumps.volume import steps_per_ml
 from common.runtime import Runtime
@@ -75,7 +75,7 @@ class Ops:
         return {"stopped": self._desk.stop([r.pump], "user")}
 
     def _estop(self, request: Request) -> Reply:
-        return self.estop(requests.take(requests.Estop, request).reason)
+        return self.estop(requests.take(Estop, request).reason)
 
     def estop(self, reason: str) -> Reply:
         """EN inactive on every pump first, then the latch on the disk. Also when locked already."""
@@ -101,8 +101,8 @@ class Ops:
         return self._desk.stop(list(self._pumps), "estop")
 
     def _unlock(self, request: Request) -> Reply:
-        if requests.take(requests.Unlock, request).confirm != requests.CONFIRM:
-            raise RigbusError(f"confirm: to unlock, say confirm = {requests.CONFIRM!r}")
+        if requests.take(Unlock, request).confirm != CONFIRM:
+            raise RigbusError(f"confirm: to unlock, say confirm = {CONFIRM!r}")
         if self.locked:
             try:
                 self._latch.clear()

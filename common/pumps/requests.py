@@ -15,8 +15,6 @@ CommandId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.:-]{1,64}\Z")]
 _Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 _Ml = Annotated[float, Meta(gt=0, le=1_000_000)]
 _Hz = Annotated[float, Meta(ge=1, le=1_000_000)]
-Reason = Annotated[str, Meta(max_length=200)]
-CONFIRM = "unlock"
 T = TypeVar("T", bound=Struct)
 
 DIRECTIONS = {
@@ -51,14 +49,6 @@ class Calibrate(Struct, kw_only=True):
 
 class Stop(Struct, kw_only=True):
     pump: Name
-
-
-class Estop(Struct, kw_only=True):
-    reason: Reason = "asked for"
-
-
-class Unlock(Struct, kw_only=True):
-    confirm: str = ""
 
 
 class Motion(NamedTuple):

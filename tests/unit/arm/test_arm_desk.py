@@ -14,8 +14,8 @@ from common.arm.tracker import Tracker
 from common.config.schema import DdsConfig
 from common.errors import RigbusError
 from common.frames import ArmFeedback, Event
+from common.latch import Latch
 from common.log import Log
-from common.pumps.latch import Latch
 
 WAIT_S = 20.0
 MOVE = {"joint": 1, "angle": -70.0, "command_id": "m"}

@@ -9,9 +9,9 @@ from common import drivers
 from common.config.schema import PumpConfig, PumpLines
 from common.drivers.sim_motor import PREFIX, read
 from common.errors import RigbusError
+from common.latch import Latch
 from common.log import Log
 from common.pumps.desk import Desk
-from common.pumps.latch import Latch
 from common.pumps.ops import Ops
 from common.pumps.progress import Progress
 from common.pumps.pump import Pump

@@ -5,8 +5,8 @@ import os
 
 import pytest
 
-from common.pumps import latch as latch_module
-from common.pumps.latch import Latch
+from common import latch as latch_module
+from common.latch import Latch
 
 
 def test_it_is_set_until_it_is_cleared_whoever_looks(tmp_path):

@@ -3,8 +3,25 @@
 import json
 import os
 from pathlib import Path
+from typing import Annotated
+
+from msgspec import Meta, Struct
 
 from common import clock
+
+CONFIRM = "unlock"  # what whoever unlocks must say
+
+
+class Estop(Struct, kw_only=True):
+    """The request of ctl `estop`."""
+
+    reason: Annotated[str, Meta(max_length=200)] = "asked for"
+
+
+class Unlock(Struct, kw_only=True):
+    """The request of ctl `unlock`."""
+
+    confirm: str = ""
 
 
 class Latch:
