@@ -180,7 +180,7 @@ def _pump(cfg: PumpConfig, _: Config) -> Iterator[Finding]:
         return
     yield Finding(what, "ok", "its library is there; lines are not touched")
     for pump in cfg.pump:
-        if not pump.steps_per_ml and not pump.legacy_presets:
+        if cfg.driver != "sim" and not pump.steps_per_ml and not pump.legacy_presets:
             detail = "no steps_per_ml: volumes are refused until it is calibrated"
             yield Finding(f"pump {pump.name}", "warning", detail, f"rigbus pump calibrate {pump.name} --help")
 

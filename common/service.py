@@ -52,6 +52,8 @@ def entry(
         config, cfg = loaded.config, section(loaded.config)
         if cfg is None:
             raise ConfigError(f"{loaded.sources[0]}: there is no [{src}]")
+        if not getattr(cfg, "enabled", True):
+            raise ConfigError(f"{loaded.sources[0]}: {src}.enabled is false")
         folders = loaded.folders(args.data, args.run_dir)
         threading.stack_size(_STACK_BYTES)
         pin(cfg.cpu, src, log)

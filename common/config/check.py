@@ -49,7 +49,7 @@ _KINDS: dict[str, Literal["edges", "samplers", "steppers"]] = {
 def _check_drivers(config: Config, places: _Places) -> None:
     for section, kind in _KINDS.items():
         part = getattr(config, section)
-        if part is None or part.driver == "sim":
+        if part is None or not part.enabled or part.driver == "sim":
             continue
         names = drivers.known(kind)
         if part.driver not in names:
@@ -60,7 +60,7 @@ def _check_drivers(config: Config, places: _Places) -> None:
 def _check_lines(config: Config, places: _Places) -> None:
     for path in (("pulse", "channel"), ("thermostat", "device"), ("pump", "pump")):
         section = getattr(config, path[0])
-        if section is not None and not getattr(section, path[1]):
+        if section is not None and section.enabled and not getattr(section, path[1]):
             refuse(places.source(path), path, f"[{path[0]}] needs at least one [[{'.'.join(path)}]]")
     for (chip, line, one), (other_chip, other_line, other) in itertools.combinations(_gpio_lines(config), 2):
         if (chip, line) == (other_chip, other_line):
@@ -72,10 +72,10 @@ def _check_lines(config: Config, places: _Places) -> None:
 
 def _gpio_lines(config: Config) -> Iterator[tuple[str, int, Path]]:
     """Every GPIO line in use: chip, line, the key that says so. Pumps and meters share chips: all come in here."""
-    if config.pulse is not None:
+    if config.pulse is not None and config.pulse.enabled:
         for channel in config.pulse.channel:
             yield config.pulse.chip, channel.line, ("pulse", "channel", channel.name, "line")
-    if config.pump is not None:
+    if config.pump is not None and config.pump.enabled:
         for pump in config.pump.pump:
             for key in ("step", "dir", "en"):
                 yield config.pump.chip, getattr(pump, key), ("pump", "pump", pump.name, key)

@@ -42,6 +42,7 @@ class Channel(_Section):
 
 
 class PulseConfig(_Section):
+    enabled: bool = True
     driver: Name = "sim"
     chip: str = "/dev/gpiochip0"
     publish_every_s: Annotated[float, Meta(ge=0.01, le=10)] = 0.1
@@ -53,6 +54,7 @@ class PulseConfig(_Section):
 class HighspeedConfig(_Section):
     """address 0: the chip's own. accept_ids: identities (WHO_AM_I) of clones that are to be taken for the chip."""
 
+    enabled: bool = True
     driver: Name = "sim"
     name: Name = "vibration"
     bus: Annotated[int, Meta(ge=0, le=255)] = 1
@@ -79,6 +81,7 @@ class ThermostatDevice(_Section):
 
 
 class ThermostatConfig(_Section):
+    enabled: bool = True
     cpu: Cpu = "auto"
     device: list[ThermostatDevice] = []
 
@@ -109,6 +112,7 @@ class PumpLines(_Section):
 
 
 class PumpConfig(_Section):
+    enabled: bool = True
     driver: Name = "sim"
     chip: str = "/dev/gpiochip0"
     cpu: Cpu = "auto"

@@ -25,8 +25,9 @@ def main(argv: list[str] | None = None) -> int:
         log.error(str(e))
         return 0
     cfg = loaded.config.pump
-    for pump in cfg.pump if cfg is not None else ():
-        assert cfg is not None
+    if cfg is None or not cfg.enabled:
+        return 0
+    for pump in cfg.pump:
         try:
             # made with EN inactive; each by itself, so that one that is not there does not keep the others
             drivers.open_stepper(cfg, pump, folders.run).close()

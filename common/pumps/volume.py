@@ -4,10 +4,12 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from common.config.schema import PumpLines
+from common.drivers import sim_motor
 from common.errors import RigbusError
 
 # mL/s at exactly this many Hz, from AMiGA's pump presets. Measured with a stepper that missed its frequency: overdoses.
 LEGACY_ML_PER_S = {10_000.0: 3.305785, 30_000.0: 6.414797, 50_000.0: 9.52381}
+_KNOWN = {"sim": sim_motor.STEPS_PER_ML}  # a motor that is the same everywhere
 LEAST, MOST = 10.0, 1_000_000.0  # steps per mL: outside, somebody mistook a unit
 LEAST_STEPS = 100  # of a run that a calibration may rest on
 
@@ -22,10 +24,10 @@ class Calibration(NamedTuple):
 
 
 def steps_per_ml(cfg: PumpLines, driver: str, stored: Calibration | None) -> float | None:
-    """What counts now: a stored calibration, else the configuration's; None where there is none for this driver."""
+    """What counts now: a stored calibration, the configuration's, the simulated motor's; None: none for this driver."""
     if stored is not None:
         return stored.steps_per_ml if stored.driver == driver else None
-    return cfg.steps_per_ml or None
+    return cfg.steps_per_ml or (None if cfg.legacy_presets else _KNOWN.get(driver))
 
 
 def measured(steps: int, ml: float) -> float:

@@ -88,8 +88,10 @@ def test_a_cpu_that_is_not_there_is_a_warning(examine):
     assert "pulse" in found.detail
 
 
-def test_a_pump_without_calibration_is_a_warning(examine):
-    found = examine('[pump]\npump=[{name="w",step=1,dir=2,en=3}]')["pump w"]
+def test_a_pump_without_calibration_is_a_warning(examine, monkeypatch):
+    monkeypatch.setattr("common.doctor._device_file", lambda *args: None)
+    monkeypatch.setattr("common.drivers.find", lambda *args: None)
+    found = examine('[pump]\ndriver="lgpio"\npump=[{name="w",step=1,dir=2,en=3}]')["pump w"]
     assert (found.state, found.mend) == ("warning", "rigbus pump calibrate w --help")
 
 

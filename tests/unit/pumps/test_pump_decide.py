@@ -114,3 +114,9 @@ def test_an_absurd_measurement_is_refused(steps, ml):
 
 def test_a_measurement():
     assert measured(30_000, 9.5) == pytest.approx(3157.9, abs=0.1)
+
+
+def test_only_the_simulated_motor_needs_no_calibration():
+    assert decide(dose(5), lines(), "sim", 10_000, None, PLENTY).plan.steps == 15_000
+    with pytest.raises(RigbusError, match="calibrat"):
+        decide(dose(5), lines(), "lgpio", 10_000, None, PLENTY)
