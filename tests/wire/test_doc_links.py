@@ -77,14 +77,20 @@ def test_the_commands_of_the_readme_are_there():
     assert {"run", "test"} <= named <= targets
 
 
-def test_the_configuration_of_the_readme_is_a_conf_d_file_that_works(tmp_path):
+SHOWN = re.findall(r"```toml\n(.*?)```", (ROOT / "docs/devices.md").read_text(), re.DOTALL)
+
+
+@pytest.mark.parametrize("shown", SHOWN)
+def test_a_configuration_in_the_device_pages_is_a_conf_d_file_that_works(tmp_path, shown):
     shutil.copy(ROOT / "config/rigbus.toml", tmp_path)
     (tmp_path / "conf.d").mkdir()
-    shown = re.search(r"```toml\n(.*?)```", README, re.DOTALL)[1]
-    (tmp_path / "conf.d/meters.toml").write_text(shown)
-    pulse = load(str(tmp_path / "rigbus.toml"), {}).config.pulse
-    assert pulse.driver == "gpiod"
-    assert [(c.name, c.line) for c in pulse.channel] == [("import", 20), ("export", 26), ("generate", 21)]
+    (tmp_path / "conf.d/mine.toml").write_text(shown)
+    assert load(str(tmp_path / "rigbus.toml"), {}).config != load(str(ROOT / "config/rigbus.toml"), {}).config
+
+
+def test_every_device_has_a_configuration_in_its_page():
+    tables = {line.strip("[] ").split(".")[0] for line in "".join(SHOWN).splitlines() if line.startswith("[")}
+    assert {"pulse", "highspeed", "thermostat", "pump", "dds"} <= tables
 
 
 def test_the_files_that_the_readme_copies_are_there():
