@@ -8,6 +8,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from common import clock
+from common.paths import fsync_path
 
 CONFIRM = "unlock"  # what whoever unlocks must say
 
@@ -33,7 +34,7 @@ class Latch:
         self.path, self._spare = folder / "estop", folder / "estop.spare"
         if not self._spare.exists():
             self._spare.write_text(" " * 512)
-            _sync(self._spare)
+            fsync_path(self._spare)
 
     def is_set(self) -> bool:
         """Whatever stands there counts, and a folder that cannot be read counts too."""
@@ -64,21 +65,13 @@ class Latch:
                 self.path.write_text(json.dumps({"reason": reason, "t_ns": clock.wall_ns()}))
             except OSError:
                 pass  # without the reason it is set all the same
-        _sync(self.path)
-        _sync(self.path.parent)
+        fsync_path(self.path)
+        fsync_path(self.path.parent)
 
     def clear(self) -> None:
         """Raises OSError, and is then still set."""
         self.path.unlink(missing_ok=True)
-        _sync(self.path.parent)
+        fsync_path(self.path.parent)
         if not self._spare.exists():
             self._spare.write_text(" " * 512)
-            _sync(self._spare)
-
-
-def _sync(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+            fsync_path(self._spare)

@@ -75,6 +75,15 @@ def inode_of(path: Path) -> int:
         return 0
 
 
+def fsync_path(path: Path) -> None:
+    """Makes what a file holds durable, or the names in a folder. Raises OSError."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
 class Lock:
     """One process a source: libzmq would silently let a second one steal a live socket path."""
 

@@ -1,6 +1,5 @@
 """The sink's line to one source: a DEALER to its ctl socket, or its journal on the disk when nobody answers."""
 
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from common.config.schema import JournalConfig
 from common.journal.counter import read_journal_id
 from common.journal.folder import scan_folder
 from common.journal.replay import Chunk, Snapshot, replay
-from common.paths import Folders, endpoint, is_held
+from common.paths import Folders, endpoint, fsync_path, is_held
 from common.runtime import journal_limits
 
 TIMEOUT_S = 2.0
@@ -139,7 +138,7 @@ class DeadJournal:
         seen = [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in sorted(files)]
         if self._snapshot is None or seen != self._seen:
             for path in files:
-                _sync(path)
+                fsync_path(path)
             self._snapshot, self._seen = (
                 Snapshot.of(scan_folder(self._folder, known_id=read_journal_id(self._counter))),
                 seen,
@@ -155,12 +154,3 @@ class DeadJournal:
             return replay(self._snapshot, run, from_seq, n)
         except OSError:
             return None
-
-
-def _sync(path: Path) -> None:
-    """A valid record is not yet a durable one: what the store takes must not be ahead of the journal."""
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        os.fdatasync(fd)
-    finally:
-        os.close(fd)

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from common.journal.folder import SPARE
+from common.paths import fsync_path
 
 
 def make_spare(folder: Path, size: int, *, sync: bool) -> bool:
@@ -19,17 +20,8 @@ def make_spare(folder: Path, size: int, *, sync: bool) -> bool:
             os.close(fd)
         tmp.rename(folder / SPARE)
         if sync:
-            sync_folder(folder)
+            fsync_path(folder)
     except OSError:
         tmp.unlink(missing_ok=True)
         return False
     return True
-
-
-def sync_folder(folder: Path) -> None:
-    """Makes a rename in the folder durable."""
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -10,12 +10,12 @@ from pathlib import Path
 from common import clock
 from common.journal import format as fmt
 from common.journal.entries import RESERVE, Entry, Gap, Limits
-from common.journal.files import make_spare, sync_folder
+from common.journal.files import make_spare
 from common.journal.folder import SPARE, Segment, missing, segment_path
 from common.journal.losses import losses_of
 from common.journal.replay import Snapshot
 from common.journal.state import CLEAN, KEEP_RUNS, LossRange, Run, State, encode
-from common.paths import inode_of
+from common.paths import fsync_path, inode_of
 
 
 class Journal:
@@ -259,7 +259,7 @@ class Journal:
 
     def _sync_folder(self) -> None:
         if self.limits.on_disk:
-            sync_folder(self.folder)
+            fsync_path(self.folder)
 
     # ---- acknowledging and trimming
 

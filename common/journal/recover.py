@@ -12,7 +12,7 @@ from common.errors import JournalError
 from common.journal import format as fmt
 from common.journal.counter import Slot
 from common.journal.entries import Limits
-from common.journal.files import make_spare, sync_folder
+from common.journal.files import make_spare
 from common.journal.folder import SPARE, Scan, Segment, missing, scan_folder, segment_path
 from common.journal.journal import Journal
 from common.journal.state import (
@@ -27,6 +27,7 @@ from common.journal.state import (
     copy_state,
     encode,
 )
+from common.paths import fsync_path
 
 KEEP_BAD = 4  # files set aside
 
@@ -196,7 +197,7 @@ def _write(
         path = segment_path(folder, number)
         spare.rename(path)
         if limits.on_disk:
-            sync_folder(folder)
+            fsync_path(folder)
         before = {r.number: r.last for r in found.runs}
         segment = Segment(number, path, limits.segment_size, now, path.stat().st_ino, before, len(data))
         return [*segments, segment]
