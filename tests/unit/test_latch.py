@@ -68,7 +68,7 @@ def test_it_is_set_where_nothing_more_can_be_written(tmp_path, monkeypatch):
 def test_file_and_folder_are_synced_after_the_rename(tmp_path, monkeypatch):
     latch = Latch(tmp_path)
     synced = []
-    monkeypatch.setattr(latch_module, "_sync", lambda path: synced.append((path, latch.path.exists())))
+    monkeypatch.setattr(latch_module, "fsync_path", lambda path: synced.append((path, latch.path.exists())))
     latch.set("x")
     assert synced == [(latch.path, True), (tmp_path, True)]
     assert json.loads(latch.path.read_text())["reason"] == "x"
