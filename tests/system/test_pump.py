@@ -240,7 +240,10 @@ def test_whoever_asked_may_go_and_the_run_ends_at_its_bound(rig):
 
 def test_ctrl_c_stops_the_pump_and_waits_for_the_outcome(rig):
     command = [sys.executable, "-m", "common.cli.main", "pump", "prime", "water", "30s", "--json", *rig.options]
-    process = subprocess.Popen(command, cwd=ROOT, env=dict(os.environ), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=dict(os.environ), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # tests in the background have it ignored
+    )  # fmt: skip
     rig.until(lambda: motor(rig).made > 500, "it moves")
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=30)
