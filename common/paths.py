@@ -108,9 +108,11 @@ class Lock:
 
 
 def is_held(path: Path) -> bool:
-    """Whether a living process holds a Lock."""
+    """Whether a living process holds a Lock; one that may not be looked at counts as held."""
     try:
-        fd = os.open(path, os.O_RDWR)
+        fd = os.open(path, os.O_RDONLY)
+    except PermissionError:
+        return True
     except OSError:
         return False
     try:

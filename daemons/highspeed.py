@@ -87,7 +87,7 @@ class Sampling:
         state, sampler, cfg = self._switch.state, self._framer.sampler, self._cfg
         self._told_ns = now_ns
         self._framer.tell_held(now_ns)
-        self._rt.details = {"state": state, "rate_hz": round(sampler.rate_hz, 3)}
+        self._rt.details = {"state": state, "rate_hz": round(sampler.rate_hz, 3), "fault": sampler.fault}
         doing = sampler.fault or f"{cfg.rate_hz:g} Hz nominal, driver {cfg.driver}"
         self._rt.say(doing if state == "running" else state)
 

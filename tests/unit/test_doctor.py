@@ -60,7 +60,7 @@ def test_a_thermostat_that_accepts_is_there_and_one_that_refuses_is_missing(exam
     found = examine(text)["thermostat t"]
     assert found.state == "missing"
     assert str(port) in found.detail
-    assert found.mend == "ping -c 3 127.0.0.1"
+    assert found.mend == "ping -c 3 -- 127.0.0.1"
 
 
 def test_a_line_that_another_process_holds_is_the_drivers_own_word(examine, monkeypatch):
@@ -74,8 +74,8 @@ def test_a_line_that_another_process_holds_is_the_drivers_own_word(examine, monk
 
 
 def test_a_missing_library_is_installed_by_the_command_that_the_driver_names(examine, monkeypatch):
-    monkeypatch.setattr("common.doctor.os.path.exists", lambda path: True)
-    monkeypatch.setattr("common.doctor.os.access", lambda path, mode: True)
+    monkeypatch.setattr("common.doctor.stopped.os.path.exists", lambda path: True)
+    monkeypatch.setattr("common.doctor.stopped.os.access", lambda path, mode: True)
     monkeypatch.setitem(__import__("common.drivers").drivers.EDGES, "gpiod", "no_such_library:Edges")
     found = examine('[pulse]\ndriver="gpiod"\nchannel=[{name="a",line=1}]')["pulse (gpiod)"]
     assert found.state == "missing"
@@ -89,7 +89,7 @@ def test_a_cpu_that_is_not_there_is_a_warning(examine):
 
 
 def test_a_pump_without_calibration_is_a_warning(examine, monkeypatch):
-    monkeypatch.setattr("common.doctor._device_file", lambda *args: None)
+    monkeypatch.setattr("common.doctor.stopped._device_file", lambda *args: None)
     monkeypatch.setattr("common.drivers.find", lambda *args: None)
     found = examine('[pump]\ndriver="lgpio"\npump=[{name="w",step=1,dir=2,en=3}]')["pump w"]
     assert (found.state, found.mend) == ("warning", "rigbus pump calibrate w --help")
@@ -117,3 +117,79 @@ def test_the_command_line_prints_them_and_says_no(tmp_path, capsys):
     document = json.loads(capsys.readouterr().out)
     assert document["ok"] is False
     assert {"what", "state", "detail", "mend"} == set(document["findings"][0])
+
+
+# ---- a rig that runs
+
+
+@pytest.fixture
+def running(examine, monkeypatch):
+    """running(toml, replies) → findings, where the daemons of `replies` run and answer `status` so."""
+
+    def run(text, replies):
+        monkeypatch.setattr("common.doctor.is_alive", lambda folders, name: name in replies)
+        healthy = {"health": {"status": "well"}}
+        monkeypatch.setattr("common.doctor.running.request", lambda folders, name, op: healthy | replies[name])
+        monkeypatch.setattr("common.drivers.open_sampler", lambda cfg: pytest.fail("opened under a running daemon"))
+        return examine(text)
+
+    return run
+
+
+def test_a_daemon_that_runs_is_asked_and_its_device_not_opened(running):
+    found = running("[highspeed]\n", {"bus": {}, "sink": {}, "highspeed": {"state": "running", "fault": ""}})
+    assert [found[name].state for name in ("bus", "sink", "highspeed")] == ["ok", "ok", "ok"]
+    assert "highspeed (sim)" not in found
+
+
+LOCKED = {"locked": True, "locked_by": "x"}
+
+
+def test_each_thermostat_of_a_daemon_that_runs_has_a_line(running):
+    text = '[thermostat]\ndevice=[{name="a",host="h1"},{name="b",host="; rm -rf x"}]'
+    rows = [
+        {"device": "a", "connected": True, "dialect": "new", "last_error": ""},
+        {"device": "b", "connected": False, "dialect": "", "last_error": "refused"},
+    ]
+    found = running(text, {"thermostat": {"devices": rows}})
+    assert found["thermostat a"].state == "ok"
+    assert (found["thermostat b"].state, found["thermostat b"].detail) == ("missing", "refused")
+    assert found["thermostat b"].mend == "ping -c 3 -- '; rm -rf x'"
+
+
+@pytest.mark.parametrize(
+    ("text", "reply", "what", "state", "mend"),
+    [
+        ("[highspeed]", {"fault": "nack"}, "highspeed (sim)", "missing", "i2cdetect -y 1"),
+        ("[highspeed]", {"state": "paused"}, "highspeed (sim)", "warning", "rigbus ctl highspeed start"),
+        ("[dds]", {"arm": {"fresh": False}}, "dds", "missing", "ip -brief address"),
+        (
+            '[pump]\npump=[{name="w",step=1,dir=2,en=3}]',
+            {"locked": True, "locked_by": "x"},
+            "pump",
+            "warning",
+            "unlock",
+        ),
+    ],
+)
+def test_what_a_daemon_says_of_its_device_counts(running, text, reply, what, state, mend):
+    found = running(text, {text[1:].partition("]")[0]: reply})[what]
+    assert found.state == state
+    assert mend in found.mend
+
+
+def test_a_daemon_that_is_down_while_the_rig_runs_is_missing(running):
+    found = running("", {"bus": {}})["sink"]
+    assert (found.state, found.detail) == ("missing", "the rig runs, and this daemon does not")
+    assert "journalctl" in found.mend
+
+
+def test_a_rate_that_the_chip_does_not_have_is_mended_in_the_configuration(examine):
+    found = examine("[highspeed]\nrate_hz=799")["highspeed (sim)"]
+    assert found.state == "missing"
+    assert found.mend.startswith("rigbus config show")
+
+
+@pytest.mark.parametrize("host", ["a..b", "x" * 80])
+def test_a_host_that_is_no_name_is_missing_and_no_traceback(examine, host):
+    assert examine(f'[thermostat]\ndevice=[{{name="t",host="{host}"}}]')["thermostat t"].state == "missing"

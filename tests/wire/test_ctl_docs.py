@@ -22,7 +22,7 @@ NO_DDS = find_spec("cyclonedds") is None
 DAEMONS = ("bus", "sink", "pulse", "highspeed", "thermostat", "pump", *(() if NO_DDS else ("dds",)))
 OWN = {  # fields of `status` of one daemon
     "sink": {"stored_frames", "behind", "noise"},
-    "highspeed": {"state", "rate_hz"},
+    "highspeed": {"state", "rate_hz", "fault"},
     "thermostat": {"devices"},
     "pump": {"locked", "locked_by", "pumps"},
     "dds": {"locked", "locked_by", "arm"},

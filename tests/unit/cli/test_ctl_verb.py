@@ -5,7 +5,7 @@ import json
 import pytest
 
 from common.cli import main as cli
-from common.cli.ctl import field
+from common.cli.ctl import fields
 from common.errors import UsageError
 
 
@@ -23,17 +23,27 @@ from common.errors import UsageError
         ("word=", ("word", "")),
         ("formula=a=b", ("formula", "a=b")),
         ("two=1\ny=2", ("two", "1\ny=2")),
+        ("run=1234567890123456", ("run", "1234567890123456")),
+        ("run=12345678901234e5", ("run", "12345678901234e5")),
+        ("kp=1 # x", ("kp", "1 # x")),
+        ("reason=1_000", ("reason", "1_000")),
+        ("a=" + "[" * 3000 + "]" * 3000, ("a", "[" * 3000 + "]" * 3000)),
     ],
 )
-def test_a_value_is_a_toml_literal_else_text(text, found):
-    assert field(text) == found
-    assert type(field(text)[1]) is type(found[1])
+def test_a_value_is_a_literal_else_text(text, found):
+    assert fields([text]) == dict([found])
+    assert type(fields([text])[found[0]]) is type(found[1])
 
 
 @pytest.mark.parametrize("text", ["water", "=5", "id=1", "op=stop"])
 def test_what_is_no_field_is_a_usage_error(text):
     with pytest.raises(UsageError, match=text.partition("=")[0] or "=5"):
-        field(text)
+        fields([text])
+
+
+def test_a_key_given_twice_is_a_usage_error_and_not_the_last_one():
+    with pytest.raises(UsageError, match="ml is given twice"):
+        fields(["ml=5", "ml=50"])
 
 
 @pytest.fixture
@@ -68,3 +78,13 @@ def test_ack_is_not_for_hands(asked, capsys):
     assert rigbus("pulse", "ack") == 2
     assert calls == []
     assert "ack" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("word", ["n=99999999999999999999", "n=\udcff", "n=[99999999999999999999]"])
+def test_what_cannot_be_sent_is_a_usage_error(tmp_path, capsys, word):
+    (tmp_path / "r.toml").write_text('node = "rig"\n')
+    code = cli.main(["ctl", "pump", "status", word, "--config", str(tmp_path / "r.toml")])
+    told = capsys.readouterr().err
+    assert code in (1, 2)
+    assert told.count("\n") == 1
+    assert "Traceback" not in told
