@@ -2,21 +2,23 @@
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Any
 
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from common import clock
 from common.paths import fsync_path
 
+_MAX_REASON = 200
 CONFIRM = "unlock"  # what whoever unlocks must say
 
 
-class Estop(Struct, kw_only=True):
-    """The request of ctl `estop`."""
-
-    reason: Annotated[str, Meta(max_length=200)] = "asked for"
+def reason_of(request: Mapping[str, Any]) -> str:
+    """The reason that came with a ctl `estop`, whatever stands there: a stop is not refused for its comment."""
+    reason = request.get("reason", "asked for")
+    return (reason if isinstance(reason, str) else repr(reason))[:_MAX_REASON]
 
 
 class Unlock(Struct, kw_only=True):

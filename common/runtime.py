@@ -83,7 +83,7 @@ class Runtime:
     # ---- publishing
 
     def publish(self, frame: Frame) -> int:
-        """Numbers, journals and sends a frame; never waits. Returns its seq."""
+        """Numbers, journals and sends a frame; never waits. Returns its seq; 0 after run() has returned."""
         return self._publisher.publish(frame)
 
     def committed(self, seq: int, timeout_s: float = 1.0) -> bool:
@@ -92,7 +92,7 @@ class Runtime:
         For what must be recorded before it is done; seq: what publish() returned. False: not there in time, or lost.
         """
         deadline = time.monotonic() + timeout_s
-        while (journal := self.journal) is not None and time.monotonic() < deadline:
+        while seq and (journal := self.journal) is not None and time.monotonic() < deadline:
             if journal.run.last >= seq:
                 number = journal.run.number
                 return not any(x.run == number and x.from_seq <= seq <= x.to_seq for x in list(journal.losses))
@@ -202,6 +202,7 @@ class Runtime:
     def close(self) -> None:
         """Drains, says `closed`, serves ctl until acknowledged or for 3 s."""
         self.notifier.send("STOPPING=1")
+        self._ctl.ending = True
         if not self._publisher.stop():
             self.log.warning("stopped before every frame was acknowledged; they stay in the journal")
         self._ctl.stop()

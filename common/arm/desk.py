@@ -23,7 +23,7 @@ from common.arm.tracker import Tracker
 from common.config.schema import DdsConfig
 from common.errors import RigbusError
 from common.frames import Event
-from common.latch import CONFIRM, Estop, Latch, Unlock
+from common.latch import CONFIRM, Latch, Unlock, reason_of
 from common.runtime import Runtime
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class Desk:
             return _told(record, repeated=True)
 
     def _estop(self, request: Reply) -> Reply:
-        reason = msgspec.convert(request, Estop).reason
+        reason = reason_of(request)
         with self._gate:
             self._stops += 1
             fresh, self.locked = not self.locked, True

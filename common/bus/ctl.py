@@ -20,6 +20,7 @@ from common.paths import endpoint, inode_of, open_to_group
 # A reply that needs time is a Future: it is sent when that is done, and others are answered meanwhile. Who returns
 # Futures bounds their number, and completes each.
 Handler = Callable[[dict[str, Any]], "dict[str, Any] | Future[dict[str, Any]]"]
+_ALWAYS = ("runs", "replay", "ack", "status", "estop")
 MAX_REQUEST = 1 << 20
 MAX_FRAMES = 10_000
 _WAKE = "inproc://ctl-stop"  # stop() comes in as one more peer: no time-outs, no wake-ups while nobody asks
@@ -44,6 +45,7 @@ class CtlServer:
         self._stop = False
         self._check = False
         self.starting = False  # not all ops may be there yet
+        self.ending = False  # what acts is refused; what is stored may still be asked
         self._done: deque[tuple[list[bytes], Any, Future[dict[str, Any]]]] = deque()
         self._token = os.urandom(16)  # a message that nobody else can send
         self._socket = context.socket(zmq.ROUTER)
@@ -151,6 +153,8 @@ class CtlServer:
             envelope = _decode_request(request)
             request_id, op = envelope.id, envelope.op
             handler = self._handlers.get(op)
+            if self.ending and op not in _ALWAYS:
+                raise RigbusError("stopping: the daemon ends")
             if handler is None and self.starting:
                 raise RigbusError("starting")
             if handler is None:

@@ -68,6 +68,8 @@ class Publisher:
     def publish(self, frame: Frame) -> int:
         """Numbers the frame and queues it; returns its seq. Full queue: the number is spent and becomes a loss range.
 
+        After stop() nothing is numbered any more, and it returns 0: the run's last number is told.
+
         Raises TypeError or msgspec.EncodeError for a frame that cannot be encoded (a programming error).
         """
         assert self._journal is not None
@@ -77,6 +79,8 @@ class Publisher:
         frame.node, frame.src, frame.run = self.node, self.src, self.run
         row, topic = row_of(frame), topic_of(frame)
         with self._lock:
+            if self._stopping:
+                return 0
             seq = self._seq = self._seq + 1
             self._counter.offer(seq)
             if len(self._queue) + len(self._pending) >= QUEUE_FRAMES or self._queued_bytes >= QUEUE_BYTES:
@@ -125,7 +129,8 @@ class Publisher:
 
         Returns whether all was acknowledged. Not acknowledged is not lost: it stays in the journal.
         """
-        self._stopping = True
+        with self._lock:
+            self._stopping = True
         self._wake.set()
         self._thread.join()
         done = True

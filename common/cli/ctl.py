@@ -22,7 +22,8 @@ def register(sub: "argparse._SubParsersAction[argparse.ArgumentParser]", common:
     parser = sub.add_parser("ctl", help="ask or command a daemon", description=text, parents=[common])
     parser.add_argument("daemon", metavar="DAEMON", help="bus, sink, pulse, highspeed, thermostat, pump, dds, …")
     parser.add_argument("op", metavar="OP", help="status, runs, stop, …; a wrong one lists those that there are")
-    parser.add_argument("field", nargs="*", metavar="key=value", help="a number, true, false, a quoted text, a [list], a {table}; else text")
+    literals = "a number, true, false, a quoted text, a [list], a {table}; else text"
+    parser.add_argument("field", nargs="*", metavar="key=value", help=literals)
     parser.add_argument(
         "--timeout", type=seconds, default=10.0, metavar="S", help="how long to wait for the reply; default 10s"
     )

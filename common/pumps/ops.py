@@ -9,7 +9,7 @@ import msgspec
 
 from common.config.schema import PumpConfig
 from common.errors import RigbusError
-from common.latch import CONFIRM, Estop, Latch, Unlock
+from common.latch import CONFIRM, Latch, Unlock, reason_of
 from common.pumps import requests, views
 from common.pumps.desk import Desk
 from common.pumps.pump import Pump
@@ -75,7 +75,7 @@ class Ops:
         return {"stopped": self._desk.stop([r.pump], "user")}
 
     def _estop(self, request: Request) -> Reply:
-        return self.estop(requests.take(Estop, request).reason)
+        return self.estop(reason_of(request))
 
     def estop(self, reason: str) -> Reply:
         """EN inactive on every pump first, then the latch on the disk. Also when locked already."""

@@ -97,7 +97,7 @@ def aimed_at(request: Mapping[str, Any], known: Mapping[str, Any]) -> tuple[str,
     """(command_id, pumps) of a request that is malformed otherwise, so that it can be recorded as refused; or None."""
     try:
         command_id = msgspec.convert(request.get("command_id"), CommandId)
-        names = msgspec.convert(request.get("pumps") or [request.get("pump")], list[Name])
+        names = dict.fromkeys(msgspec.convert(request.get("pumps") or [request.get("pump")], list[Name]))
     except msgspec.ValidationError:
         return None
-    return (command_id, names) if names and all(name in known for name in names) else None
+    return (command_id, list(names)) if names and names.keys() <= known.keys() else None

@@ -72,3 +72,11 @@ def test_file_and_folder_are_synced_after_the_rename(tmp_path, monkeypatch):
     latch.set("x")
     assert synced == [(latch.path, True), (tmp_path, True)]
     assert json.loads(latch.path.read_text())["reason"] == "x"
+
+
+@pytest.mark.parametrize(
+    ("request_", "reason"),
+    [({}, "asked for"), ({"reason": 1}, "1"), ({"reason": None}, "None"), ({"reason": "x" * 500}, "x" * 200)],
+)
+def test_an_emergency_stop_is_not_refused_for_its_comment(request_, reason):
+    assert latch_module.reason_of(request_) == reason

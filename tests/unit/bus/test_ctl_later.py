@@ -131,3 +131,22 @@ def test_while_the_daemon_starts_an_op_may_still_come_and_is_refused_not_unknown
     server.stop()
     context.term()
     assert told == ["refused", "unknown_op"]
+
+
+def test_while_the_daemon_ends_nothing_acts_any_more_but_what_is_stored_is_told(tmp_path):
+    context = zmq.Context()
+    handlers = {op: lambda request: {} for op in ("runs", "estop", "prime")}
+    server = CtlServer(context, tmp_path / "s", Log("x", io.StringIO()), handlers)
+    server.ending = True
+    socket = context.socket(zmq.REQ)
+    socket.linger, socket.rcvtimeo = 0, 30_000
+    socket.connect(f"ipc://{tmp_path / 's'}")
+    told = {}
+    for op in handlers:
+        socket.send(msgpack.packb({"op": op}))
+        reply = msgpack.unpackb(socket.recv())
+        told[op] = reply.get("error", "done")
+    socket.close()
+    server.stop()
+    context.term()
+    assert told == {"runs": "done", "estop": "done", "prime": "refused"}

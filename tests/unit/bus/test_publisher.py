@@ -1,5 +1,6 @@
 """Publishing: numbers are never reused, what cannot be queued becomes a named range, journal before send."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -161,3 +162,23 @@ def test_stop_waits_for_the_acknowledgement(bench: Bench) -> None:
     settled(bench, 1)
     bench.journal.ack("sink", {RUN: 1})
     assert bench.publisher.stop(wait_s=20.0)
+
+
+def test_after_the_stop_nothing_is_numbered_whatever_thread_goes_on(bench):
+    stop, given = threading.Event(), []
+
+    def go_on() -> None:
+        while not stop.is_set():
+            given.append(bench.publisher.publish(event()))
+            time.sleep(1e-4)
+
+    thread = threading.Thread(target=go_on)
+    thread.start()
+    settled(bench, 100)
+    bench.publisher.stop(wait_s=0.0)
+    while given[-1]:
+        time.sleep(0.001)
+    stop.set()
+    thread.join()
+    offered = read_counter(bench.folder / "counter")[-1].offered
+    assert offered == max(given) == bench.journal.run.last

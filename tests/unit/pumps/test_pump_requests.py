@@ -52,3 +52,8 @@ def test_a_calibration_may_leave_out_all_but_the_pump():
 )
 def test_whom_a_malformed_request_was_aimed_at(request_, expected):
     assert aimed_at(request_, {"water": 1, "food": 1}) == expected
+
+
+def test_a_malformed_request_is_aimed_at_each_pump_once():
+    request = {"command_id": "x", "pumps": ["water"] * 140_000 + ["food"], "seconds": "x"}
+    assert aimed_at(request, {"water": 1, "food": 2}) == ("x", ["water", "food"])
