@@ -156,10 +156,14 @@ class Bridge:
             for sample in samples:
                 if isinstance(sample, InvalidSample):
                     continue  # a writer went: no data
-                if topic == ANGLES:
-                    on_servo([getattr(sample, f"servo{joint}_data_") for joint in range(JOINTS)])
-                else:
-                    on_text(topic, sample.data_)
+                try:
+                    if topic == ANGLES:
+                        on_servo([getattr(sample, f"servo{joint}_data_") for joint in range(JOINTS)])
+                    else:
+                        on_text(topic, sample.data_)
+                except Exception as e:
+                    # a stranger's word must not end the recording of all others
+                    lost(None, "undecodable", f"{topic}: {type(e).__name__}: {e}")
             if len(samples) < DEPTH:
                 return
 

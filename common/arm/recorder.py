@@ -8,6 +8,7 @@ from typing import Any
 
 from common import clock
 from common.arm import messages
+from common.arm.commands import MAX_DELAY_MS
 from common.arm.ledger import Ledger, Record
 from common.arm.messages import TO_ARM, Message
 from common.arm.tracker import Judged, Tracker
@@ -19,9 +20,10 @@ COMMAND_TOPIC = "rt/arm_Command"
 
 
 def seconds_of(message: Message) -> float | None:
-    """How long a move says that it takes."""
+    """How long a move says that it takes; None where it does not, or says what cannot be."""
     delay_ms = messages.number(message.fields.get("delay_ms")) if message.funcode == 1 else None
-    return None if delay_ms is None else max(0.0, delay_ms / 1e3)
+    # what others write may be anything
+    return None if delay_ms is None or not 0 <= delay_ms <= MAX_DELAY_MS else delay_ms / 1e3
 
 
 class Recorder:

@@ -9,6 +9,7 @@ from msgspec import UNSET
 from common import frames
 from common.arm import messages
 from common.arm.messages import MAX_TEXT, NO_FUNCODE
+from common.arm.recorder import seconds_of
 
 
 def text(address, funcode, data=None, seq=10, **more):
@@ -136,3 +137,12 @@ def test_a_command_shows_what_it_moves():
 )
 def test_both_commands_that_move_and_zero_have_targets(message, targets):
     assert messages.targets_of(messages.read(message)) == targets
+
+
+@pytest.mark.parametrize(
+    ("delay_ms", "seconds"), [(500, 0.5), (0, 0.0), (1e308, None), (-1, None), ("x", None), (60_001, None)]
+)
+def test_a_strangers_duration_is_one_that_can_be_or_none(delay_ms, seconds):
+    data = {"id": 2, "angle": 3, "delay_ms": delay_ms}
+    message = messages.read(json.dumps({"seq": 5, "address": 1, "funcode": 1, "data": data}))
+    assert seconds_of(message) == seconds
