@@ -90,9 +90,9 @@ class Rig:
             self.wait_counting(since)
 
     def wait_counting(self, since: int = 0) -> None:
-        """Wait until the kernel says that all lines are in use and the recorder hears the daemon."""
+        """Wait until all lines are in use, and the daemon has been round its loop: a line is used before it counts."""
         lines = f'[ "$(gpioinfo | grep -c "\\[used")" -eq {len(self.channels)} ]'
-        heard = f"""tail -n +{since + 1} {RECORD} | grep -q '"k": "health", "src": "pulse"'"""
+        heard = f"""tail -n +{since + 1} {RECORD} | grep -q '"k": "health", "src": "pulse".*"status": "[a-z]* [0-9]'"""
         self.guest.until(f"{lines} && {heard}", START_S, "the pulse daemon holds its lines and is heard")
         self.guest.sh("sleep 1")  # well beyond settle_ms
 

@@ -6,7 +6,7 @@ import sys
 import msgpack
 import zmq
 
-KEEP = ("k", "src", "run", "seq", "channel", "total", "filtered", "missed", "time_source", "pid")
+KEEP = ("k", "src", "run", "seq", "channel", "total", "filtered", "missed", "time_source", "pid", "status")
 
 socket = zmq.Context().socket(zmq.SUB)
 socket.rcvhwm = 0  # this one must not be what loses a frame
