@@ -34,6 +34,13 @@ class Latch:
         """Makes the folder, and a spare file: setting it needs no room on a full disk. Raises OSError."""
         folder.mkdir(parents=True, exist_ok=True)
         self.path, self._spare = folder / "estop", folder / "estop.spare"
+        try:
+            self._make_spare()
+        except OSError:
+            if not self.is_set():
+                raise
+
+    def _make_spare(self) -> None:
         if not self._spare.exists():
             self._spare.write_text(" " * 512)
             fsync_path(self._spare)
@@ -51,9 +58,13 @@ class Latch:
     def reason(self) -> str:
         """Why and when, as far as it can be read."""
         try:
-            told = json.loads(self.path.read_text())
-            return str(told["reason"])
-        except (OSError, ValueError, KeyError, TypeError):
+            # whatever somebody put there: a pipe must not hold us up, nor a file of gigabytes
+            fd = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK)
+            try:
+                return str(json.loads(os.read(fd, 4096))["reason"])[:_MAX_REASON]
+            finally:
+                os.close(fd)
+        except Exception:
             return "unknown: the latch cannot be read"
 
     def set(self, reason: str) -> None:
@@ -67,13 +78,15 @@ class Latch:
                 self.path.write_text(json.dumps({"reason": reason, "t_ns": clock.wall_ns()}))
             except OSError:
                 pass  # without the reason it is set all the same
-        fsync_path(self.path)
+        if self.path.is_file():
+            fsync_path(self.path)
         fsync_path(self.path.parent)
 
     def clear(self) -> None:
         """Raises OSError, and is then still set."""
         self.path.unlink(missing_ok=True)
         fsync_path(self.path.parent)
-        if not self._spare.exists():
-            self._spare.write_text(" " * 512)
-            fsync_path(self._spare)
+        try:
+            self._make_spare()
+        except OSError:
+            pass  # a full disk: the next stop may have no room, and says so

@@ -55,6 +55,7 @@ class Runtime:
         self.journal: Journal | None = None
         self._counter: Counter | None = None
         self.previous_alive_ns = 0  # wall time of the previous run's last sign of life; 0: none is known
+        self._killed_born_ns = 0  # when that run began, where it was killed
         if journaled:
             self._open_journal(here)
         # the socket first: who hears of this daemon must be able to ask it
@@ -75,7 +76,10 @@ class Runtime:
         except OSError as e:
             raise RigbusError(f"{here / 'counter'}: {e.strerror}") from None
         before, known_id = self._counter.before, read_journal_id(here / "counter")
-        self.previous_alive_ns = max((slot.alive_ns for slot in before), default=0)
+        previous = max(before, key=lambda slot: slot.alive_ns, default=None)
+        if previous is not None:
+            self.previous_alive_ns = previous.alive_ns
+            self._killed_born_ns = 0 if previous.closed else previous.born_ns
         self._counter.begin(self.run_id, clock.boot_id(), clock.wall_ns())
         self.journal = open_journal(self.folders.journal(self.src, place), limits, self.run_id, before, known_id)
         self._counter.keep_journal_id(self.journal.id)
@@ -105,10 +109,16 @@ class Runtime:
         """Accounts for data that never became a frame; count None: nobody can know."""
         self.publish(Loss(stream=stream, unit=unit, count=count, cause=cause, from_t=from_t, to_t=to_t, detail=detail))
 
-    def mark_down_time(self, stream: str, unit: Any) -> None:
-        """The time since the previous run's last sign of life: whatever the device did then is unknown."""
-        if self.previous_alive_ns:
-            self.lose(stream, unit, None, "down", from_t=self.previous_alive_ns, to_t=clock.wall_ns())
+    def mark_down_time(self, stream: str, unit: Any, untold_s: float = 0.0) -> None:
+        """The time since the previous run's last sign of life: whatever the device did then is unknown.
+
+        untold_s: where that run was killed, its losses of so many seconds before may never have been told.
+        """
+        since = self.previous_alive_ns
+        if since and self._killed_born_ns:
+            since = min(since, max(self._killed_born_ns, since - round(untold_s * 1e9)))
+        if since:
+            self.lose(stream, unit, None, "down", from_t=since, to_t=clock.wall_ns())
 
     def lifetime_total(self, channel: str) -> int:
         """The journal's lifetime count; where it is new or damaged the store is asked once, and the ledger says so."""

@@ -6,14 +6,17 @@ from common import clock
 from common.config.schema import HighspeedConfig
 from common.drivers.samplers import Block, Lost, Sampler
 from common.frames import Samples
+from common.loss_sums import LossSums
 from common.runtime import Runtime
 
-_TELL_NS = 60_000_000_000  # a rig that is killed while it holds has told all but the last minute
+_TELL_NS = 60_000_000_000
+_UNTOLD_S = 65.0  # of a daemon that was killed: holds and outages are told each minute, sums each ten seconds
 
 
 class Framer:
     """Joins blocks to frames of `frame_ms`; a frame ends at its length or before a gap. Times: CLOCK_MONOTONIC ns.
 
+    Losses of one cause that follow each other within seconds are told as one, by LossSums.
     While it holds, samples are wanted by nobody: "paused" counts those that come, "stopped" the time that passes.
     """
 
@@ -28,7 +31,8 @@ class Framer:
         self._skipped: int | None = 0
         self._wall = clock.WallOffset()
         self._topic = f"samples/{cfg.name}/"
-        rt.mark_down_time(self._topic, "sample")
+        self._sums = LossSums(self._told)
+        rt.mark_down_time(self._topic, "sample", _UNTOLD_S)
 
     def add(self, part: Block | Lost) -> None:
         """The next part of what a sampler took."""
@@ -87,8 +91,15 @@ class Framer:
             self._skip(count)
             return
         self.flush()
-        wall = self._wall.ns() + clock.boot_minus_monotonic_ns()
-        self._rt.lose(self._topic, "sample", count, cause, from_t=from_ns + wall, to_t=to_ns + wall, detail=detail)
+        wall = self._wall_ns()
+        self._sums.add(count, cause, from_ns + wall, to_ns + wall, detail, to_ns)
+
+    def _told(self, count: int | None, cause: str, from_t: int, to_t: int, detail: str = "") -> None:
+        self._rt.lose(self._topic, "sample", count, cause, from_t=from_t, to_t=to_t, detail=detail)
+
+    def _wall_ns(self) -> int:
+        """What is to be added to CLOCK_MONOTONIC."""
+        return self._wall.ns() + clock.boot_minus_monotonic_ns()
 
     # ---- time in which no samples are wanted
 
@@ -105,21 +116,22 @@ class Framer:
             self._tell_held(self._next_ns)
             self._held = None
 
-    def tell_held(self, now_ns: int, *, last: bool = False) -> None:
-        """Told each minute, so that nobody has to guess after a crash; last: the daemon ends."""
+    def tell(self, now_ns: int, *, last: bool = False) -> None:
+        """What is summed and what is held, so that nobody has to guess after a crash; last: the daemon ends."""
+        self._sums.look(now_ns, last=last)
         if self._held and (last or now_ns - self._held_ns > _TELL_NS):
             self._tell_held(now_ns if self._held == "stopped" else self._next_ns)
 
     def _tell_held(self, to_ns: int) -> None:
         cause = "paused" if self._held == "paused" else "stopped"
-        held, count = self._held, self._skipped
+        count = self._skipped
         if cause == "stopped":
             count = max(0, round((to_ns - self._held_ns) * self._held_hz / 1e9))
             self._next_ns = max(self._next_ns, to_ns)
-        self._held = None
         if count != 0:
-            self._lose(self._held_ns, to_ns, count, cause)
-        self._held, self._held_ns, self._skipped = held, to_ns, 0
+            wall = self._wall_ns()
+            self._told(count, cause, self._held_ns + wall, to_ns + wall)
+        self._held_ns, self._skipped = to_ns, 0
 
     def _resume_at(self, t_ns: int) -> None:
         """After a stop samples come again."""

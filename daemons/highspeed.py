@@ -13,6 +13,8 @@ from common.samples import Framer
 from common.service import entry
 from common.switch import State, Switch
 
+_QUIET_NS = 60_000_000_000  # a bus that fails again and again is one pair of lines a minute; the ledger has the rest
+
 
 class Sampling:
     """One sensor, its frames, and whether samples are wanted."""
@@ -20,6 +22,7 @@ class Sampling:
     def __init__(self, rt: Runtime, cfg: HighspeedConfig) -> None:
         self._rt, self._cfg = rt, cfg
         self._switch = Switch(rt)
+        self._logged, self._quiet_until_ns = False, 0
         self._framer = Framer(rt, cfg, drivers.open_sampler(cfg))
         self._tell(time.monotonic_ns())
 
@@ -30,7 +33,7 @@ class Sampling:
                 self._sample(sampler)
             self._framer.flush()
             sampler = None if self._rt.stopping else self._stand_by()
-        self._framer.tell_held(time.monotonic_ns(), last=True)
+        self._framer.tell(time.monotonic_ns(), last=True)
         self._switch.refuse_all()
 
     def _sample(self, sampler: Sampler) -> None:
@@ -41,10 +44,6 @@ class Sampling:
                 self._framer.add(part)
             if sampler.fault != fault:
                 fault = sampler.fault
-                if fault:
-                    self._rt.log.warning("no samples", reason=fault)
-                else:
-                    self._rt.log.info("samples again")
                 self._tell(now_ns)
             while (state := self._switch.wanted()) and state != "stopped":
                 if state == "running":
@@ -64,7 +63,7 @@ class Sampling:
         self._framer.hold("stopped", time.monotonic_ns())
         self._reached("stopped")
         for now_ns in self._rt.every(0.1):
-            self._framer.tell_held(now_ns)
+            self._framer.tell(now_ns)
             while state := self._switch.wanted():
                 if state == "running":
                     try:
@@ -83,10 +82,16 @@ class Sampling:
         self._switch.answer()
 
     def _tell(self, now_ns: int) -> None:
-        """The status, and what of the pause has not been told."""
+        """The status, the log, and what has not been told of losses and of a pause."""
         state, sampler, cfg = self._switch.state, self._framer.sampler, self._cfg
         self._told_ns = now_ns
-        self._framer.tell_held(now_ns)
+        self._framer.tell(now_ns)
+        if sampler.fault and not self._logged and now_ns >= self._quiet_until_ns:
+            self._logged, self._quiet_until_ns = True, now_ns + _QUIET_NS
+            self._rt.log.warning("no samples", reason=sampler.fault)
+        elif self._logged and not sampler.fault:
+            self._logged = False
+            self._rt.log.info("samples again")
         self._rt.details = {"state": state, "rate_hz": round(sampler.rate_hz, 3), "fault": sampler.fault}
         doing = sampler.fault or f"{cfg.rate_hz:g} Hz nominal, driver {cfg.driver}"
         self._rt.say(doing if state == "running" else state)

@@ -46,12 +46,14 @@ def run(rt: Runtime, cfg: PumpConfig) -> None:
         pumps = {p.name: Pump(p, steppers[p.name], progress[p.name], cfg.priority, rt.log) for p in cfg.pump}
         desk = Desk(rt, cfg, pumps, Records(folder / "pump.db"))
         ops = Ops(rt, cfg, pumps, desk, latch)
-        for _ in rt.every(_BEAT_S):
-            ops.beat()
-        ops.close()
-        desk.close(_END_S)
-        for pump in pumps.values():
-            pump.close()
+        try:
+            for _ in rt.every(_BEAT_S):
+                ops.beat()
+        finally:
+            ops.close("sigterm" if rt.stopping else "fault")
+            desk.close(_END_S)
+            for pump in pumps.values():
+                pump.close()
 
 
 if __name__ == "__main__":

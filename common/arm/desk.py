@@ -44,7 +44,7 @@ class _Command(Struct):
     command_id: str
 
 
-class _Enable(Struct):
+class _Forced(Struct):
     force: bool = False
 
 
@@ -92,7 +92,7 @@ class Desk:
 
     def _ask(self, op: str, request: Reply) -> "Future[Reply]":
         identity = msgspec.convert(request, commands.Identity)
-        force = msgspec.convert(request, _Enable).force
+        force = msgspec.convert(request, _Forced).force
         order = commands.order_of(op, request, self._cfg.enable_mode)
         if not self._cfg.allow_motion:
             raise RigbusError("dds.allow_motion is false: nothing is sent to the arm")
@@ -219,8 +219,7 @@ class Desk:
         if enables and not force:
             if not self._tracker.fresh:
                 raise RigbusError("stale: where the arm stands is not known, and it would run to its last target")
-            chase = self._tracker.chase()
-            if chase:
+            if chase := self._tracker.chase():
                 told = ", ".join(f"joint {joint} by {by:+.0f}°" for joint, by in chase.items())
                 raise RigbusError(f"chase: enabled, the arm would run to its last target: {told} (force = true: do it)")
 

@@ -2,12 +2,14 @@
 
 import argparse
 import re
+import signal
 import sys
 import time
 import uuid
 from typing import Any
 
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from common.cli.context import add_format, names, open_config, print_json, seconds, wide_console
@@ -86,6 +88,7 @@ def _move(args: argparse.Namespace) -> int:
         fields |= {"pump": args.pumps[0], "ml": args.ml}
     if not is_alive(folders, "pump"):
         raise RigbusError("pump: not running (rigbus run)")
+    interrupt = _Interrupt(folders, args.pumps)
     try:
         reply = request(folders, "pump", args.op, timeout_s=_ASK_S, **fields)
     except RigbusError as e:
@@ -96,7 +99,9 @@ def _move(args: argparse.Namespace) -> int:
         ) from None
     if reply["warning"]:
         print(f"rigbus: {reply['warning']}", file=sys.stderr)
-    runs = _follow(folders, args.op, fields, reply["runs"], show=args.format != "json" and sys.stderr.isatty())
+    runs = _follow(
+        folders, args.op, fields, reply["runs"], interrupt, show=args.format != "json" and sys.stderr.isatty()
+    )
     if args.format == "json":
         print_json({"command_id": command_id, "repeated": reply["repeated"], "runs": runs})
     else:
@@ -105,10 +110,32 @@ def _move(args: argparse.Namespace) -> int:
     return 0 if all(run["state"] == "done" for run in runs) else 1
 
 
-def _follow(folders: Folders, op: str, fields: Reply, runs: list[Reply], *, show: bool) -> list[Reply]:
-    """Until every run of the command has ended; Ctrl-C stops them, and waits for the outcome all the same."""
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn  # here: for this verb alone
+class _Interrupt:
+    """Ctrl-C from before the request on: it stops the command's pumps, whatever this process is in the middle of."""
 
+    def __init__(self, folders: Folders, pumps: list[str]) -> None:
+        self._folders, self._pumps, self.came = folders, pumps, False
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # in the background of a script it is ignored
+            signal.signal(signal.SIGINT, self._on_signal)
+
+    def _on_signal(self, *_: object) -> None:
+        if not self.came:
+            print("rigbus: stopping", file=sys.stderr)
+        self.came = True
+        self.stop()
+
+    def stop(self) -> None:
+        for pump in self._pumps:
+            try:
+                request(self._folders, "pump", "stop", pump=pump)
+            except RigbusError as e:
+                print(f"rigbus: {e}", file=sys.stderr)
+
+
+def _follow(
+    folders: Folders, op: str, fields: Reply, runs: list[Reply], interrupt: _Interrupt, *, show: bool
+) -> list[Reply]:
+    """Until every run of the command has ended; Ctrl-C stops them, and waits for the outcome all the same."""
     bar = Progress(
         TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:.0f} of {task.total:.0f} steps"),
         TimeElapsedColumn(), console=Console(stderr=True), transient=True, disable=not show,
@@ -119,16 +146,14 @@ def _follow(folders: Folders, op: str, fields: Reply, runs: list[Reply], *, show
         while any(run["state"] == "intent" for run in runs):
             try:
                 time.sleep(_LOOK_S)
+                if interrupt.came:
+                    interrupt.stop()  # again: the first may have come before the run
                 for pump in _ask_status(folders)["pumps"]:
                     if pump["pump"] in tasks and pump["run"]:
                         bar.update(tasks[pump["pump"]], completed=pump["run"]["steps"])
                 # the same id again moves nothing: it is the question for the outcome
                 runs = request(folders, "pump", op, timeout_s=_ASK_S, **fields)["runs"]
                 heard = time.monotonic()
-            except KeyboardInterrupt:
-                print("rigbus: stopping", file=sys.stderr)
-                for run in runs:
-                    request(folders, "pump", "stop", pump=run["pump"])
             except RigbusError:
                 if time.monotonic() - heard > _GONE_S:
                     raise
@@ -178,15 +203,16 @@ def _estop(args: argparse.Namespace) -> int:
         reply = request(folders, "pump", "estop", reason=args.reason)
     except RigbusError as e:
         # a daemon that is gone or hangs moves nothing for long; the latch keeps the next one from it
-        print(f"rigbus: {e}; the latch is set on the disk all the same", file=sys.stderr)
+        print(f"rigbus: {e}; setting the latch in {folders.data} all the same", file=sys.stderr)
     if not reply.get("saved"):
         latch = Latch(folders.data / "pump")
         latch.set(args.reason)
-        reply = {"locked": True, "stopped": reply.get("stopped", []), "saved": True}
+        reply = {"locked": True, "stopped": reply.get("stopped"), "saved": True}
     if args.format == "json":
         print_json({key: reply[key] for key in ("locked", "stopped", "saved")})
     else:
-        print(f"locked; stopped: {', '.join(reply['stopped']) or 'nothing was running'}")
+        stopped = reply["stopped"]
+        print(f"locked; stopped: {'not known' if stopped is None else ', '.join(stopped) or 'nothing was running'}")
     return 0
 
 

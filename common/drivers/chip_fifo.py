@@ -5,6 +5,7 @@ from typing import Literal, Self
 
 from common.drivers.chips import Chip, Clock, Outage, failed, mend, wake
 from common.drivers.fit import RateFit, Timeline
+from common.drivers.i2c import NO_ACK, steadily
 from common.drivers.samplers import Block, Lost
 from common.errors import RigbusError
 
@@ -83,24 +84,30 @@ class FifoSampler:
         elif isinstance(error, RigbusError):
             outage.detail = str(error)  # another chip answers
         outage.again(now)
-        self._outage, self._resumes = outage, False
+        self._outage = outage
+        # a look that failed has taken nothing: what has come since the FIFO was emptied is whole
+        self._resumes = self._resumes and not outage.locked_up
 
     def _distrust(self, outage: Outage) -> None:
         """The FIFO's content has no known alignment any more, and goes."""
         if self._outage is None:
             self._outage = outage
-        self._outage.trusted = False
+        self._outage.trusted = self._resumes = False
         now = self._now()
         self._chip.clear()
         self._resumes, self._heard_ns = True, now
 
+    def _status(self) -> tuple[int, str]:
+        # a failure that is the first is told, though it costs nothing: the bus wants to be looked at
+        return steadily(self._chip.status) if self._outage else self._chip.status()
+
     def _collect(self) -> None:
         before = self._now()
-        waiting, doubt = self._chip.status()
+        waiting, doubt = self._status()
         after = self._now()
         if not doubt and waiting > self._most(after):
             before = self._now()
-            waiting, doubt = self._chip.status()  # a misread count: what is not there must never be taken
+            waiting, doubt = self._status()  # a misread count: what is not there must never be taken
             after = self._now()
             doubt = doubt or (f"{waiting} samples waiting, too many" if waiting > self._most(after) else "")
         if doubt:
@@ -114,11 +121,10 @@ class FifoSampler:
         else:
             self._fit.observe(self._done + waiting, before, after)
         try:
-            values = self._chip.pop(waiting)
+            values = self._taken_out(waiting)
         except OSError as e:
             # how much of it has left the FIFO, nobody can say
-            self._outage = failed(e, self._now(), trusted=False)
-            self._outage.again(self._now())
+            self._distrust(failed(e, self._now(), trusted=False))
             return
         if self._full_by(waiting, before) and (doubt := self._chip.status()[1]):
             # it ran over while it was read: where in these bytes, nobody can say
@@ -129,6 +135,20 @@ class FifoSampler:
         t_ns, step_ns = self._line.block(self._done, waiting)
         self._done += waiting
         self._found.append(Block(t_ns, waiting, values, step_ns))
+
+    def _taken_out(self, n: int) -> bytes:
+        """n samples of the FIFO. Raises OSError: its content is in doubt."""
+        for _ in range(2):
+            try:
+                return self._chip.pop(n)
+            except OSError as e:
+                # a chip acknowledges its address, and the master the data: the count must show that none has gone
+                if e.errno not in NO_ACK or not self._chip.pops_whole:
+                    raise
+                waiting, doubt = steadily(self._chip.status)
+                if doubt or waiting < n:
+                    raise
+        return self._chip.pop(n)
 
     def _most(self, now_ns: int) -> float:
         """More samples than this cannot be in the FIFO, however wrong the rate is."""
@@ -146,10 +166,11 @@ class FifoSampler:
         if stuck or not self._chip.intact():
             if self._outage is None:
                 self._outage = Outage("chip_reset", "no samples" if stuck else "asleep", before_ns, False)
+            self._outage.trusted = self._resumes = False
             self._chip.identify()
             now = self._now()
-            self._chip.configure()
             self._outage.restarted = True
+            self._chip.configure()
             self._resumes, self._heard_ns = True, now
 
     def _made(self, now_ns: int) -> int:

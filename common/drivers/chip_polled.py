@@ -1,13 +1,15 @@
 """Samples read one by one, at the deadlines of the daemon's loop."""
 
-import time
 from typing import Literal, Self
 
-from common.drivers.chips import Chip, Clock, Outage, failed, mend, wake
+from common.drivers.chips import Chip, Outage, failed, mend, wake
+from common.drivers.i2c import Port, steadily
 from common.drivers.samplers import Block, Lost
 from common.errors import RigbusError
 
 _TELL_NS = 60_000_000_000
+_LOOKS = 4  # a deadline's, over three quarters of the chip's own step
+_LONGEST_WAIT_S = 0.001
 
 
 class PolledSampler:
@@ -17,7 +19,7 @@ class PolledSampler:
     dtype: Literal["<i2", "<f4"] = "<i2"
     rate_hz: float
 
-    def __init__(self, chip: Chip, rate_hz: float, now_ns: Clock = time.monotonic_ns) -> None:
+    def __init__(self, chip: Chip, rate_hz: float, port: Port) -> None:
         """Wakes the chip, which is faster than the polling, so that no sample is read twice.
 
         Raises ConfigError and DeviceMissing, as wake() does.
@@ -25,11 +27,11 @@ class PolledSampler:
         self.axes = ["x", "y", "z"]
         self.scale = chip.scale
         self.rate_hz, self.period_s = rate_hz, 1 / rate_hz
-        self._chip, self._now = chip, now_ns
+        self._chip, self._now, self._wait = chip, port.now_ns, port.wait
         self._outage: Outage | None = None
         self._step_ns = round(1e9 / rate_hz)
         self._stale = 0
-        wake(chip, now_ns)
+        wake(chip, port.now_ns)
 
     @property
     def fault(self) -> str:
@@ -45,7 +47,7 @@ class PolledSampler:
         try:
             if outage is not None and outage.failures:
                 mend(self._chip, outage)
-            values = self._chip.latest()
+            values = self._newest()
             if values is None:
                 self._not_ready(deadline_ns)
                 return []
@@ -58,6 +60,16 @@ class PolledSampler:
         lost = self._lost_until(deadline_ns) if outage is not None else []
         self._outage, self._stale = None, 0
         return [*lost, Block(deadline_ns, 1, values, self._step_ns)]
+
+    def _newest(self) -> bytes | None:
+        values = steadily(self._chip.latest)
+        # where the read before came late, the chip needs a moment for the next sample
+        for _ in range(0 if self._outage else _LOOKS - 1):
+            if values is not None:
+                break
+            self._wait(min(_LONGEST_WAIT_S, 1 / self._chip.rate_hz / _LOOKS))
+            values = steadily(self._chip.latest)
+        return values
 
     def _not_ready(self, deadline_ns: int) -> None:
         self._stale += 1

@@ -6,20 +6,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from common.drivers.i2c import Device
+from common.drivers.i2c import NO_ACK, Device
 from common.errors import DeviceMissing, RigbusError
 
 Clock = Callable[[], int]  # CLOCK_MONOTONIC ns
 _FIRST_NS, _LONGEST_NS = 50_000_000, 2_000_000_000
 _REOPEN_AFTER = 3
-_NO_ACK = (errno.EREMOTEIO, errno.ENXIO)  # which of them depends on the adapter's driver
 
 
 class Chip(Protocol):
     """One chip, configured for a rate and a range. All raise OSError where a transfer fails.
 
-    rate_hz: by the data sheet. depth: samples that its FIFO holds. scale: g per count. ready_rate_hz: how often a
-    polled chip makes a new sample.
+    rate_hz: by the data sheet. depth: samples that its FIFO holds. scale: g per count. pops_whole: pop() is one
+    transfer for many samples, and one that is not acknowledged has taken none out.
     """
 
     name: str
@@ -27,6 +26,7 @@ class Chip(Protocol):
     rate_hz: float
     depth: int
     scale: float
+    pops_whole: bool
 
     def identify(self) -> None:
         """Raises ConfigError, one line, where another chip answers."""
@@ -37,7 +37,7 @@ class Chip(Protocol):
         ...
 
     def intact(self) -> bool:
-        """Whether the registers are as configured: a chip that lost its power is not."""
+        """Whether the settings are as configured: a chip that lost its power has others. The FIFO may be off."""
         ...
 
     def status(self) -> tuple[int, str]:
@@ -63,7 +63,7 @@ class Chip(Protocol):
 class Outage:
     """No samples since since_ns. retry_ns: not before then.
 
-    trusted: nothing has been taken out of the FIFO half. restarted: the chip's sample clock has begun anew.
+    trusted: nothing has been taken out of the FIFO in vain. restarted: the chip's sample clock has begun anew.
     """
 
     cause: str
@@ -79,6 +79,12 @@ class Outage:
         self.failures += 1
         wait = min(_LONGEST_NS, _FIRST_NS << min(10, self.failures - 2)) if self.failures > 1 else 0
         self.retry_ns = now_ns + wait
+
+    def lost_settings(self) -> None:
+        """The chip is configured anew: its FIFO and its sample clock begin again."""
+        self.trusted, self.restarted = False, True
+        if "settings" not in self.detail:
+            self.detail = f"{self.detail}; the chip had lost its settings".lstrip("; ")
 
     @property
     def locked_up(self) -> bool:
@@ -98,7 +104,7 @@ def failed(error: Exception, now_ns: int, trusted: bool) -> Outage:
     """The outage that begins with a failed transfer, or with another chip that answers."""
     number = getattr(error, "errno", None)
     return Outage(
-        cause="nack" if number in _NO_ACK else "bus_timeout" if number == errno.ETIMEDOUT else "bus_error",
+        cause="nack" if number in NO_ACK else "bus_timeout" if number == errno.ETIMEDOUT else "bus_error",
         detail=told(error),
         since_ns=now_ns,
         trusted=trusted,
@@ -134,9 +140,7 @@ def mend(chip: Chip, outage: Outage) -> None:
         chip.device.reopen()
     if not chip.intact():
         chip.identify()
+        outage.lost_settings()
         chip.configure()
-        outage.trusted, outage.restarted = False, True
-        if "settings" not in outage.detail:
-            outage.detail = f"{outage.detail}; the chip had lost its settings".lstrip("; ")
     elif not outage.trusted:
         chip.clear()

@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 from smbus2 import I2cFunc, SMBus, i2c_msg
 
@@ -13,8 +13,26 @@ from common.errors import ConfigError, DeviceMissing
 from common.log import Log
 
 FAST_HZ = 400_000
+NO_ACK = (errno.EREMOTEIO, errno.ENXIO)  # which of them depends on the adapter's driver
+_ATTEMPTS, _PATIENCE_S = 3, 0.1
 _MAX_BLOCK = 4096  # i2c-dev takes 8192 bytes a message; an adapter may take fewer, and says so
 _MAX_MESSAGES = 42  # I2C_RDWR_IOCTL_MAX_MSGS
+
+
+T = TypeVar("T")
+
+
+def steadily(transfer: Callable[[], T]) -> T:
+    """What a transfer gives, the third attempt at the latest: only for what may be done twice. Raises OSError."""
+    begin = time.monotonic()
+    for _ in range(_ATTEMPTS - 1):
+        try:
+            return transfer()
+        except OSError:
+            # where a line is held low, each attempt takes a second
+            if time.monotonic() - begin > _PATIENCE_S:
+                raise
+    return transfer()
 
 
 class Bus(Protocol):
@@ -29,12 +47,16 @@ class Bus(Protocol):
 
 
 class Port(NamedTuple):
-    """Where a bus is: its name for people, how it is opened, its clock where that is known; the time it lives in."""
+    """Where a bus is: its name for people, how it is opened, its clock where that is known; the time it lives in.
+
+    now_ns, wait: CLOCK_MONOTONIC ns, and some seconds of it.
+    """
 
     name: str
     open: Callable[[], Bus]
     clock_hz: int | None
     now_ns: Callable[[], int] = time.monotonic_ns
+    wait: Callable[[float], None] = time.sleep
 
 
 def linux_port(number: int, sys: Path = Path("/sys")) -> Port:
@@ -75,10 +97,12 @@ class Device:
             pass  # an adapter that was pulled out
 
     def get(self, register: int) -> int:
-        return self._bus.read_byte_data(self.address, register)
+        """A register that is not changed by being read; see steadily()."""
+        return steadily(lambda: self._bus.read_byte_data(self.address, register))
 
     def set(self, register: int, value: int) -> None:
-        self._bus.write_byte_data(self.address, register, value)
+        """A register that may be written twice; see steadily()."""
+        steadily(lambda: self._bus.write_byte_data(self.address, register, value))
 
     def read(self, *parts: tuple[int, int]) -> list[bytes]:
         """One transaction: n bytes from each (register, n). At most 21 parts."""

@@ -42,6 +42,9 @@ class VirtualClock:
         """n bytes on the wire."""
         self.ns += n * self._byte_ns
 
+    def wait(self, seconds: float) -> None:
+        self.ns += round(seconds * 1e9)
+
 
 class SimBus:
     """Chips by address, in the host's time or a virtual one.
@@ -53,6 +56,7 @@ class SimBus:
     def __init__(self, clock: VirtualClock | None = None) -> None:
         self.now_ns: Callable[[], int] = clock or time.monotonic_ns
         self._spend = clock.spend if clock else lambda _: None
+        self.wait: Callable[[float], None] = clock.wait if clock else time.sleep
         self.longest = 8192
         self.funcs = I2cFunc.I2C | I2cFunc.SMBUS_READ_BYTE_DATA | I2cFunc.SMBUS_WRITE_BYTE_DATA
         self.chips: dict[int, SimDevice] = {}
@@ -134,4 +138,4 @@ def sim_port(bus: SimBus) -> Port:
         bus.opened += 1
         return bus
 
-    return Port("simulated bus", opened, 400_000, bus.now_ns)
+    return Port("simulated bus", opened, 400_000, bus.now_ns, bus.wait)

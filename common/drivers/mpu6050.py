@@ -6,7 +6,7 @@ from common.config.schema import HighspeedConfig
 from common.drivers import mpu6050_chip as regs
 from common.drivers.chip_fifo import FifoSampler
 from common.drivers.chip_polled import PolledSampler
-from common.drivers.i2c import Device, Port, linux_port
+from common.drivers.i2c import Device, Port, linux_port, steadily
 from common.drivers.i2c_sim import SimBus, sim_port
 from common.drivers.mpu6050_sim import SimChip
 from common.drivers.samplers import Sampler
@@ -19,11 +19,13 @@ class Mpu6050:
 
     name = "mpu6050"
     depth = regs.DEPTH
+    pops_whole = True
 
     def __init__(self, device: Device, chosen: regs.Setting, range_g: int, fifo: bool, accept: Sequence[int]) -> None:
         self.device, self.rate_hz, self.scale = device, chosen.rate_hz, regs.scale(range_g)
         self._writes, self._accept = regs.writes(chosen, range_g, fifo), accept
-        self._check = {r: v for r, v in self._writes if r != regs.USER_CTRL}  # its reset bit goes by itself
+        # the FIFO's own registers are off for a moment where clear() was interrupted
+        self._check = {r: v for r, v in self._writes if r not in (regs.USER_CTRL, regs.FIFO_EN)}
 
     def identify(self) -> None:
         found = self.device.get(regs.WHO_AM_I)
@@ -38,7 +40,7 @@ class Mpu6050:
             self.device.set(register, value)
 
     def intact(self) -> bool:
-        found = self.device.read(*((register, 1) for register in self._check))
+        found = steadily(lambda: self.device.read(*((register, 1) for register in self._check)))
         return b"".join(found) == bytes(self._check.values())
 
     def status(self) -> tuple[int, str]:
@@ -87,7 +89,7 @@ def open_at(cfg: HighspeedConfig, port: Port) -> Sampler:
     # bytes on the wire: in the FIFO 6 a sample, and few more a block; else address and register twice, 7 of data
     bits = 9 * (6.5 if fifo else 10.3)
     device.check_speed(regs.ACCEL_XOUT_H, bits * cfg.rate_hz, Log("highspeed"))
-    return FifoSampler(chip, cfg.frame_ms, port.now_ns) if fifo else PolledSampler(chip, cfg.rate_hz, port.now_ns)
+    return FifoSampler(chip, cfg.frame_ms, port.now_ns) if fifo else PolledSampler(chip, cfg.rate_hz, port)
 
 
 def _setting(cfg: HighspeedConfig) -> regs.Setting:

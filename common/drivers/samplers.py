@@ -47,7 +47,10 @@ class Sampler(Protocol):
     def fault(self) -> str: ...
 
     def take(self, deadline_ns: int) -> "list[Block | Lost]":
-        """What came since the last call, in the order of time; never waits. deadline_ns: CLOCK_MONOTONIC, now due."""
+        """What came since the last call, in the order of time. deadline_ns: CLOCK_MONOTONIC, now due.
+
+        Never waits for longer than the next sample takes.
+        """
         ...
 
     def rest(self) -> "list[Block | Lost]":

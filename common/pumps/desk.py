@@ -18,6 +18,7 @@ from common.pumps.requests import Motion
 from common.pumps.volume import Calibration, measured, steps_per_ml
 from common.runtime import Runtime
 
+_REFUSED = 10_000
 _WAITING = 16  # requests that may wait for the desk
 
 Reply = dict[str, Any]
@@ -32,6 +33,7 @@ class Desk:
         self._queue: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._gate = threading.Lock()  # a run begins either before a stop of everything, or not at all
         self._void: str | None = None
+        self._refused: dict[str, str] = {}  # refusals that found no room on the disk, by command id
         self._stops = dict.fromkeys(pumps, 0)
         self._closed = False
         self.lease: Callable[[], float] = time.monotonic
@@ -83,6 +85,8 @@ class Desk:
         before = self._records.find(motion.command_id)
         if before:
             return self._repeated(motion, before)
+        if motion.command_id in self._refused:
+            raise RigbusError(self._refused[motion.command_id])
         try:
             decisions = self._decide(motion)
             self._records.intend(motion, self._cfg.driver, {n: d.plan for n, d in decisions.items()})
@@ -157,6 +161,10 @@ class Desk:
         """Recorded too: the same command id never moves anything later."""
         try:
             self._records.refuse(motion, motion.pumps, self._cfg.driver, why)
+        except RigbusError:
+            # no room on the disk: what was refused stays refused as long as this process lives
+            if len(self._refused) < _REFUSED:
+                self._refused[motion.command_id] = why
         finally:
             for name in motion.pumps:
                 self._rt.publish(views.refused(motion, name, why))

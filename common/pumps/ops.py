@@ -158,7 +158,7 @@ class Ops:
             })  # fmt: skip
         return out
 
-    def close(self) -> None:
-        """SIGTERM: every run ends now; nothing begins any more."""
+    def close(self, reason: str) -> None:
+        """Every run ends now; nothing begins any more."""
         self._desk.void("stopping: the daemon ends")
-        self._desk.stop(list(self._pumps), "sigterm")
+        self._desk.stop(list(self._pumps), reason)

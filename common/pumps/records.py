@@ -14,7 +14,7 @@ from common.pumps.requests import Motion
 from common.pumps.run import Outcome
 from common.pumps.volume import Calibration
 
-KEEP_REFUSED, KEEP_RUNS = 10_000, 100_000  # newest rows that stay; nothing of the last days goes
+KEEP_REFUSED, KEEP_RUNS = 10_000, 100_000  # newest rows that stay (docs/safety.md)
 _PRUNE_EVERY = 1000  # refusals
 _DDL = """
 CREATE TABLE IF NOT EXISTS commands (

@@ -65,6 +65,8 @@ class Run:
                 self._stepper.finish()
             except RigbusError:
                 self._reason = self._reason or "device"
+        if self._reason is None and count[0] < self.plan.steps:
+            self._reason = "fault"  # the motor was let go of under the run
         return Outcome(self._reason, count[0], time.monotonic() - begun)
 
     def _feed(self, end: float) -> None:

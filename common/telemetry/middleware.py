@@ -103,4 +103,11 @@ class _Request:
 
 
 def _without_secrets(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    return {key: "***" if any(word in key.lower() for word in _SECRET) else value for key, value in pairs}
+    """However deep they lie: JSON that was decoded is no deeper than the decoder goes."""
+    return {key: "***" if any(word in str(key).lower() for word in _SECRET) else _clean(value) for key, value in pairs}
+
+
+def _clean(value: Any) -> Any:
+    if isinstance(value, dict):
+        return _without_secrets(value.items())
+    return [_clean(item) for item in value] if isinstance(value, list) else value

@@ -182,12 +182,10 @@ def test_a_bus_that_locks_up_is_closed_and_opened(bench):
     assert [loss.cause for loss in lost(bench.run(3))] == ["bus_timeout"]
 
 
-def test_one_failed_transfer_costs_no_more_than_a_sample(bench):
+def test_one_failed_transfer_costs_no_sample(bench):
     bench.run(3)
     bench.bus.faults.append(Fault(errno.EREMOTEIO))
-    (loss,) = lost(bench.run(1))
-    assert loss.cause == "nack"
-    assert loss.n == (1 if bench.sampler.period_s < 0.002 else 0)
+    assert sum(loss.n for loss in lost(bench.run(1))) == 0
 
 
 def test_a_chip_that_lost_its_power_is_configured_again(bench):

@@ -124,6 +124,25 @@ def test_kept_from_running_for_longer_than_the_fifo_holds(running):
     assert not rig.ledger("late")
 
 
+def test_what_a_killed_run_may_not_have_told_is_marked_and_after_a_stop_only_the_time_between(running):
+    """A sum of losses that waited for its row dies with the daemon: no row must look as if there were none."""
+    rig = running
+    rig.kill("highspeed")
+    for end in (True, False):
+        before = taken(rig)
+        rig.start("highspeed")
+        rig.until(lambda before=before: taken(rig) > before + 200, "samples are stored")
+        if end:
+            rig.stop("highspeed")
+    finish(rig)
+    (killed, _), (stopped, _) = rig.rows(
+        "SELECT from_t_ns, to_t_ns FROM ledger WHERE cause = 'down' AND unit = 'sample' ORDER BY to_t_ns"
+    )
+    begins = [row[0] for row in rig.rows("SELECT min(t_ns) FROM sample_chunks GROUP BY stream_id ORDER BY 1")]
+    assert killed <= begins[0]
+    assert stopped > begins[1]
+
+
 def test_a_chip_that_is_not_there_ends_the_daemon_in_one_line(make_rig):
     rig = make_rig('[highspeed]\ndriver = "mpu6050"\nbus = 243')
     rig.start("highspeed")

@@ -27,8 +27,8 @@ class Rt:
         assert (stream, unit) == ("samples/vibration/", "sample")
         self.losses.append((cause, count, to_t - from_t, detail))
 
-    def mark_down_time(self, stream, unit):
-        self.down.append((stream, unit))
+    def mark_down_time(self, stream, unit, untold_s):
+        self.down.append((stream, unit, untold_s > 60))
 
 
 class Sampler:
@@ -55,7 +55,7 @@ def numbers(frames):
 
 
 def test_the_time_since_the_run_before_is_marked(rt, framer):
-    assert rt.down == [("samples/vibration/", "sample")]
+    assert rt.down == [("samples/vibration/", "sample", True)]
 
 
 @pytest.mark.parametrize("size", [1, 7, 32, 80, 100, 333])
@@ -106,6 +106,24 @@ def test_a_loss_ends_a_frame_and_is_no_hole_besides(rt, framer):
     assert rt.losses == [("nack", 17, 17 * STEP, "gone")]
 
 
+def test_many_losses_are_few_rows_and_still_end_frames(rt, framer):
+    for first in range(0, 8000, 40):
+        framer.add(block(first, 30))
+        framer.add(Lost(START + (first + 30) * STEP, START + (first + 40) * STEP, 10, "nack", "gone"))
+    framer.tell(START + 8000 * STEP, last=True)
+    assert [frame.n for frame in rt.frames] == [30] * 200
+    assert rt.losses == [("nack", 10, 10 * STEP, "gone"), ("nack", 1990, 7930 * STEP, "199 times, the last: gone")]
+
+
+def test_a_sum_is_told_in_time_though_nothing_comes(rt, framer):
+    framer.add(block(0, 30))
+    framer.add(block(31, 30))
+    framer.add(block(63, 30))
+    framer.hold("stopped", START + 100 * STEP)
+    framer.tell(START + 12 * 10**9)
+    assert [loss[:2] for loss in rt.losses] == [("late", 1), ("late", 2)]
+
+
 def test_what_comes_in_a_pause_is_counted_to_the_sample(rt, framer):
     framer.add(block(0, 30))
     framer.hold("paused", START)
@@ -130,7 +148,7 @@ def test_an_unknown_count_in_a_pause_stays_unknown(rt, framer):
 def test_a_stop_is_told_by_the_rate_until_the_next_sample(rt, framer):
     framer.add(block(0, 30))
     framer.hold("stopped", START + 33 * STEP)
-    framer.tell_held(START + 40 * STEP)
+    framer.tell(START + 40 * STEP)
     assert rt.losses == []
     framer.add(block(8030, 80))
     assert rt.losses == [("stopped", 8000, 8000 * STEP, "")]
@@ -141,8 +159,8 @@ def test_long_holds_are_told_each_minute_and_at_the_end(rt, framer):
     framer.add(block(0, 80))
     framer.hold("stopped", START + 80 * STEP)
     for t in range(0, 150, 1):
-        framer.tell_held(START + 80 * STEP + t * 10**9)
-    framer.tell_held(START + 80 * STEP + 150 * 10**9, last=True)
+        framer.tell(START + 80 * STEP + t * 10**9)
+    framer.tell(START + 80 * STEP + 150 * 10**9, last=True)
     assert [cause for cause, *_ in rt.losses] == ["stopped"] * 3
     assert sum(count for _, count, _, _ in rt.losses) == 150 * 800
     assert sum(span for _, _, span, _ in rt.losses) == 150 * 10**9
@@ -154,7 +172,7 @@ def test_a_pause_that_ends_in_a_stop_is_told_as_both(rt, framer):
     framer.hold("paused", START)
     framer.add(block(80, 800))
     framer.hold("stopped", START)
-    framer.tell_held(START + 1680 * STEP, last=True)
+    framer.tell(START + 1680 * STEP, last=True)
     assert [loss[:2] for loss in rt.losses] == [("paused", 800), ("stopped", 800)]
 
 

@@ -7,7 +7,7 @@ import pytest
 from smbus2 import I2cFunc, i2c_msg
 
 from common.drivers.i2c import Device, Port, linux_port
-from common.drivers.i2c_sim import SimBus, sim_port
+from common.drivers.i2c_sim import Fault, SimBus, sim_port
 from common.errors import ConfigError, DeviceMissing
 from common.log import Log
 
@@ -91,6 +91,22 @@ def test_the_messages_are_smbus2s(device, bus, monkeypatch):
     device.read((0x3A, 7))
     assert [type(m) for m in seen] == [i2c_msg, i2c_msg]
     assert [(m.addr, m.flags, m.len) for m in seen] == [(0x68, 0, 1), (0x68, 1, 7)]
+
+
+@pytest.mark.parametrize(("failures", "works"), [(1, True), (2, True), (3, False)])
+def test_a_register_is_tried_three_times(device, bus, failures, works):
+    def outcome(transfer):
+        bus.faults += [Fault(errno.EREMOTEIO)] * failures
+        try:
+            return transfer()
+        except OSError:
+            return "failed"
+        finally:
+            bus.faults.clear()
+
+    assert outcome(lambda: device.get(0x75)) == (0x75 if works else "failed")
+    assert outcome(lambda: device.set(0x6B, 3)) == (None if works else "failed")
+    assert device.get(0x6B) == (3 if works else 0x6B)
 
 
 def test_an_adapter_without_i2c_messages_is_refused(bus):

@@ -85,7 +85,7 @@ class Rig:
         return read(self.folder / f"{PREFIX}{pump}").edges
 
     def close(self):
-        self.ops.close()
+        self.ops.close("sigterm")
         self.desk.close(5)
         self._end.set()
         self._main.join()
@@ -232,7 +232,7 @@ def test_everybody_gets_an_answer_when_the_daemon_ends(rig):
     go_on = threading.Event()
     rig.rt.journal = lambda frame: go_on.wait(20)
     futures = [rig.rt.ops["prime"]({"command_id": f"a{i}", "pump": "water", "seconds": 5}) for i in range(5)]
-    rig.ops.close()
+    rig.ops.close("sigterm")
     go_on.set()
     rig.desk.close(5)
     for future in futures:
