@@ -47,9 +47,7 @@ def run(rt: Runtime, cfg: ThermostatConfig) -> None:
     try:
         for _ in rt.every(0.5):
             for device in devices.values():
-                if device.fault is not None:
-                    raise RigbusError(f"{device.name}: {type(device.fault).__name__}: {device.fault}")
-                device.commands.expire()
+                device.look()
             tell()
     finally:
         os.eventfd_write(stop_fd, 1)

@@ -19,17 +19,14 @@ class Connection:
         self._cfg, self._folders, self._log, self._stop_fd = cfg, folders, log, stop_fd
         self.link: Link | None = None
         self.dialect = "unknown"
-        self.error: LinkError | None = None  # the last one
+        self.error: LinkError | None = None  # of the outage that is under way
+        self.up = False  # whether a request is worth while: the last report was answered
+        self.reports = 0  # that came on this connection
         self._backoff = Backoff()
         self._probed = False
         self._told_dialect = ""  # what the log says last
         self._told_outage, self._told_at = False, float("-inf")
         self._unanswered: frozenset[str] = frozenset()
-
-    @property
-    def up(self) -> bool:
-        """Whether a request is worth while: connected, and the last one was answered."""
-        return self.link is not None and self._probed
 
     @property
     def pause_s(self) -> float:
@@ -41,7 +38,7 @@ class Connection:
         if self.link is None:
             if self.error is not None and self.pause_s:
                 raise type(self.error)(str(self.error))
-            self.link, self._probed = self.open_aside(), False
+            self.link, self._probed, self.reports = self.open_aside(), False, 0
         if not self._probed:
             self._probe(self.link)
         return self.link
@@ -57,17 +54,26 @@ class Connection:
         self.close()
         return readings_in(ask_ok(self.get(), "report"))
 
+    def for_command(self) -> Link:
+        """As get(), with nothing on the way. Where the device has closed it meanwhile it is opened again at once."""
+        try:
+            link = self.get()
+            link.flush()
+            return link
+        except LinkError as e:
+            if type(e) is not LinkError:
+                raise
+        self.close()
+        return self.get()
+
     def open_aside(self) -> Link:
         """A connection of the caller's own. Raises LinkError, Stopped."""
         return Link(*address_of(self._cfg, self._folders), self._cfg.timeout_s, self._stop_fd)
 
-    def probe_again(self) -> None:
-        """Before the next request: the device has rebooted, perhaps into another firmware."""
-        self._probed = False
-
     def good(self) -> None:
         """A report came."""
         self._backoff.succeeded()
+        self.error, self.up, self.reports = None, True, self.reports + 1
         if self._told_outage or self.dialect != self._told_dialect:
             text = "connected again" if self._told_outage else "connected"
             self._log.info(text, device=self._cfg.name, dialect=self.dialect)
@@ -81,7 +87,7 @@ class Connection:
             self._told_outage, self._told_at = True, time.monotonic()
         if self.link is not None or not self.pause_s:
             self._backoff.failed(time.monotonic_ns())
-        self.error = e
+        self.error, self.up = e, False
         self.close()
 
     def close(self) -> None:

@@ -79,7 +79,7 @@ def setting_of(op: str, request: dict[str, Any]) -> tuple[str | None, Setting]:
         return _output(msgspec.convert(request, Output))
     if op == "setpoint":
         t = msgspec.convert(request, Setpoint)
-        return _pid(Pid(device=t.device, command_id=t.command_id, channel=t.channel, target=t.celsius), "target")
+        return _pid(Pid(device=t.device, command_id=t.command_id, channel=t.channel, target=t.celsius), "setpoint")
     s = msgspec.convert(request, Save)
     where = "" if s.channel is None else f" {_channel(s.channel)}"
     # bare, the firmware answers once for each of its two channels

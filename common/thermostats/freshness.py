@@ -7,6 +7,10 @@ from common.thermostats.protocol import Reading
 # A channel gets a new value each `interval` (0.1 to 0.12 s); asked again sooner, the device repeats the last one.
 REPEAT_INTERVALS = 3.0
 _USUAL_INTERVAL_S = 0.12
+# A device's time that runs ahead of ours by more than this has jumped: a report may have been under way for some
+# seconds, and a clock may be wrong by a percent.
+_AHEAD_S, _AHEAD = 10.0, 1.01
+_REBOOT_S = 60.0
 _LEAST_INTERVAL_S, _MOST_INTERVAL_S = 0.001, 60.0  # an interval outside is not believed
 
 
@@ -20,7 +24,8 @@ class Verdict(NamedTuple):
     """readings: what is worth a frame, those of a stale channel without their values and with the flag `stale`.
 
     repeats, stale: channels that repeat themselves, for a short and for too long a time. reboot: what was seen, or "".
-    missed: readings that the device made since the last look, but for the newest.
+    missed: readings that the device made since the last look, but for the newest: by its own time, and by ours where
+    that has jumped.
     """
 
     readings: list[Reading]
@@ -55,7 +60,10 @@ class Freshness:
                 if not _LEAST_INTERVAL_S <= interval_s <= _MOST_INTERVAL_S:
                     interval_s = _USUAL_INTERVAL_S
                 if before is not None:
-                    missed = max(missed, round((time_s - before.time_s) / interval_s) - 1)
+                    moved_s, ours_s = time_s - before.time_s, (now_ns - before.at_ns) / 1e9
+                    if moved_s > ours_s * _AHEAD + _AHEAD_S:
+                        moved_s = ours_s
+                    missed = max(missed, round(moved_s / interval_s) - 1)
                 self._seen[channel] = _Seen(time_s, now_ns, interval_s)
                 self.interval_s = interval_s
                 fresh.append(reading)
@@ -73,6 +81,24 @@ class Freshness:
             if time_s is not None and before is not None and time_s < before.time_s:
                 return f"its time went back from {before.time_s:g} to {time_s:g} s"
         return ""
+
+
+class Reboots:
+    """Told at once, and then at most once a minute: a time that goes to and fro would be told with each report."""
+
+    def __init__(self) -> None:
+        self._count, self._why, self._next_ns = 0, "", 0
+
+    def seen(self, why: str) -> None:
+        self._count, self._why = self._count + 1, why
+
+    def to_tell(self, now_ns: int) -> str:
+        """What is to be told now, or "". now_ns: CLOCK_MONOTONIC."""
+        if not self._count or now_ns < self._next_ns:
+            return ""
+        text = self._why if self._count == 1 else f"{self._why}; {self._count} times in a minute"
+        self._count, self._next_ns = 0, now_ns + round(_REBOOT_S * 1e9)
+        return text
 
 
 def _number(reading: Reading, name: str) -> float | None:

@@ -7,12 +7,14 @@ import socket
 import time
 from collections import deque
 
+from common import clock
 from common.errors import RigbusError
 from common.thermostats.protocol import Malformed, Refusal, Reply, Splitter, parse
 
 # The firmware keeps 64 bytes of a request and drops the rest without a word, then obeys what it kept.
 MAX_REQUEST = 64
 _FLUSH_BYTES = 65_536
+_LEAST_UNACKNOWLEDGED_S = 1.0
 
 
 class LinkError(RigbusError):
@@ -37,6 +39,16 @@ class Garbled(LinkError):
     cause = "malformed"
 
 
+class Fault(LinkError):
+    """Not the device's doing, or nothing that was thought of: the daemon goes on with a new connection."""
+
+    cause = "fault"
+
+
+class TooLate(RigbusError):
+    """Nothing was sent: the time that was given is over."""
+
+
 class Stopped(RigbusError):
     """The daemon is to stop."""
 
@@ -46,26 +58,36 @@ class Link:
 
     def __init__(self, host: str, port: int, timeout_s: float, stop_fd: int) -> None:
         """Connects. stop_fd: readable when all waiting is to end. Raises Refused, TimedOut, Stopped."""
-        self._timeout_s, self._stop_fd = timeout_s, stop_fd
+        self.timeout_s, self._stop_fd = timeout_s, stop_fd
+        self.begun = False  # whether the kernel has taken a byte of the last request
         self._splitter = Splitter()
         self._lines: deque[bytes] = deque()
         self._socket = self._connect(host, port)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        # or the kernel would go on with a request that we have given up, and deliver it minutes later
+        unacknowledged_ms = round(max(_LEAST_UNACKNOWLEDGED_S, timeout_s) * 1000)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, unacknowledged_ms)
 
     def _connect(self, host: str, port: int) -> socket.socket:
         try:
             places = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except OSError as e:
             raise Refused(f"{host}: {e.strerror}") from None
+        except ValueError:  # an empty or too long part of the name, a NUL
+            raise Refused(f"{host}: not a host name") from None
         error: LinkError = Refused(f"{host}: no address")
         for family, kind, protocol, _, address in places:
-            made = socket.socket(family, kind, protocol)
-            made.setblocking(False)
             try:
+                made = socket.socket(family, kind, protocol)
+            except OSError as e:
+                error = Refused(f"{host}: {_reason(e)}")
+                continue
+            try:
+                made.setblocking(False)
                 code = made.connect_ex(address)
                 if code == errno.EINPROGRESS:
-                    deadline = time.monotonic() + self._timeout_s
+                    deadline = time.monotonic() + self.timeout_s
                     self._wait(made, select.POLLOUT, deadline, "no answer to the connection")
                     code = made.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
                 if code:
@@ -96,38 +118,58 @@ class Link:
         self.send(request)
         return self.reply(f"no answer to {request!r}")
 
-    def send(self, request: str) -> None:
-        """Sends a line. Raises ValueError for one that the device would cut, LinkError, Stopped."""
+    def send(self, request: str, not_after_ns: int | None = None) -> None:
+        """Sends a line; `begun` tells afterwards whether any of it left.
+
+        not_after_ns: CLOCK_BOOTTIME. Raises ValueError for a line that the device would cut, TooLate, LinkError,
+        Stopped.
+        """
+        self.begun = False
         data = request.encode("ascii") + b"\n"
         if len(data) > MAX_REQUEST:
             raise ValueError(f"{request!r} is longer than the device's {MAX_REQUEST} bytes")
-        deadline = time.monotonic() + self._timeout_s
+        deadline = time.monotonic() + self.timeout_s
         while data:
             self._wait(self._socket, select.POLLOUT, deadline, f"no room to send {request!r}")
+            if not self.begun and not_after_ns is not None and clock.boot_ns() > not_after_ns:
+                raise TooLate("nothing was sent in time")
             try:
                 data = data[self._socket.send(data) :]
             except BlockingIOError:
                 continue
             except OSError as e:
                 raise LinkError(_reason(e)) from None
+            self.begun = True
 
-    def reply(self, what: str = "nothing came", timeout_s: float | None = None) -> Reply:
-        """The next line, understood. Raises Garbled where that fails, LinkError, Stopped."""
-        line = self.line(time.monotonic() + (self._timeout_s if timeout_s is None else timeout_s), what)
+    def reply(self, what: str = "nothing came", deadline: float | None = None) -> Reply:
+        """The next line, understood; deadline: time.monotonic(). Raises Garbled, LinkError, Stopped."""
+        deadline = time.monotonic() + self.timeout_s if deadline is None else deadline
+        while (reply := self.take()) is None:
+            self._wait(self._socket, select.POLLIN, deadline, what)
+        return reply
+
+    def take(self) -> Reply | None:
+        """The next line, where one is there already. Raises Garbled, LinkError."""
+        if not self._lines:
+            self._receive()
+        if not self._lines:
+            return None
         try:
-            return parse(line)
+            return parse(self._lines.popleft())
         except Malformed as e:
             raise Garbled(str(e)) from None
 
-    def line(self, deadline: float, what: str = "nothing came") -> bytes:
-        """The next line, without its end; deadline: time.monotonic(). Raises LinkError, Stopped."""
-        while not self._lines:
-            self._wait(self._socket, select.POLLIN, deadline, what)
-            self._receive()
-        return self._lines.popleft()
+    @property
+    def has_line(self) -> bool:
+        """Whether take() needs nothing more from the network."""
+        return bool(self._lines)
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
 
     def flush(self) -> None:
         """Throws away what came unasked, so that the next line answers the next request. Raises LinkError."""
+        self.begun = False
         left = _FLUSH_BYTES
         while n := self._receive():
             left -= n

@@ -12,7 +12,6 @@ Lose = Callable[..., None]  # as Runtime.lose
 
 
 class _Open(NamedTuple):
-    cause: str
     polls: int
     from_t: int
     to_t: int
@@ -25,7 +24,7 @@ class Losses:
     def __init__(self, lose: Lose, device: str) -> None:
         self._lose, self._stream = lose, f"thermostat/{device}/"
         self._lock = threading.Lock()
-        self._open: _Open | None = None
+        self._open: dict[str, _Open] = {}  # by cause: one that comes and goes makes no row each time
         self._told_ns = 0  # CLOCK_BOOTTIME of the last one told, 0: no outage is under way
         self._closed = False
         self.total = 0
@@ -37,14 +36,11 @@ class Losses:
                 return
             self.total += count
             to_t = max(from_t, to_t)  # the wall clock may have been set back meanwhile
-            before = self._open
-            if before is not None and before.cause != cause:
-                self._tell()
-                before = None
+            before = self._open.get(cause)
             if before is None:
-                self._open = _Open(cause, count, from_t, to_t, detail)
+                self._open[cause] = _Open(count, from_t, to_t, detail)
             else:
-                self._open = before._replace(polls=before.polls + count, to_t=to_t, detail=detail)
+                self._open[cause] = before._replace(polls=before.polls + count, to_t=to_t, detail=detail)
             if clock.boot_ns() - self._told_ns >= TELL_S * 1e9:
                 self._tell()
 
@@ -67,9 +63,7 @@ class Losses:
             self._closed = True
 
     def _tell(self) -> None:
-        told, self._open = self._open, None
-        if told is not None:
+        told, self._open = self._open, {}
+        for cause, sum_ in told.items():
             self._told_ns = clock.boot_ns()
-            self._lose(
-                self._stream, "poll", told.polls, told.cause, from_t=told.from_t, to_t=told.to_t, detail=told.detail
-            )
+            self._lose(self._stream, "poll", sum_.polls, cause, from_t=sum_.from_t, to_t=sum_.to_t, detail=sum_.detail)

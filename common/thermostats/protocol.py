@@ -19,6 +19,13 @@ MAX_LINE = 8192
 _MAX_BRACKETS = 100
 _MAX_CHANNELS = 16
 _MAX_TEXT = 200
+# What these fields can be; a device's time is taken for one up to 300 years.
+_NUMBERS = frozenset((
+    "temperature", "time", "interval", "adc", "sens", "i_set", "vref", "dac_value", "dac_feedback", "i_tec", "tec_i",
+    "tec_u_meas", "pid_output",
+))  # fmt: skip
+_FLAGS = frozenset(("pid_engaged", "current_swapped"))
+_LONGEST_TIME_S = 1e10
 _DOUBLE_BRACES = re.compile(r"^\{\s*(\{.*\})\s*\}$", re.DOTALL)
 
 Reading = dict[str, Any]
@@ -113,7 +120,8 @@ def parse(line: bytes) -> Reply:
 def readings_of(listing: Listing) -> list[Reading]:
     """A report's readings, one map a channel, the device's own names, SI units; what is no number is None with a flag.
 
-    `flags` (only where there is something to say) lists `name: null`, `name: nan`, `name: inf`, `name: range`.
+    `flags` (only where there is something to say) lists `name: null`, `name: nan`, `name: inf`, `name: range`,
+    `name: type` (text, a list or true where a number belongs, or the other way round).
     Raises Malformed for what is no report, or names a channel twice.
     """
     if not listing.is_report:
@@ -130,7 +138,7 @@ def readings_of(listing: Listing) -> list[Reading]:
         flags = []
         for name, value in fields.items():
             name = _clean(name)
-            reading[name], flag = _value(value)
+            reading[name], flag = _field(name, value)
             if flag:
                 flags.append(f"{name}: {flag}")
         if flags:
@@ -159,6 +167,19 @@ def probe(skip: frozenset[str] = frozenset()) -> Generator[str, Reply, str]:
         if isinstance(reply, Listing) and reply.maps and not reply.is_report:
             return dialect
     return "old" if "vref" in fields else "unknown"
+
+
+def _field(name: str, value: Any) -> tuple[Any, str]:
+    found, flag = _value(value)
+    if found is None:
+        return None, flag
+    if name in _FLAGS or name in _NUMBERS:
+        is_flag = isinstance(found, bool)
+        if is_flag is (name in _NUMBERS) or not isinstance(found, int | float):
+            return None, "type"
+    if name == "time" and not 0 <= found <= _LONGEST_TIME_S:
+        return None, "range"
+    return found, ""
 
 
 def _value(value: Any) -> tuple[Any, str]:

@@ -18,7 +18,7 @@ class StreamAccount:
         self._told = 0
         self._why: tuple[str, str] | None = None  # cause and detail of an outage that is under way
 
-    def silent(self, cause: str, detail: str) -> None:
+    def failed(self, cause: str, detail: str) -> None:
         """Nothing comes: tells what is missing up to now."""
         self._why = cause, detail
         self._tell(cause, self._slots_by_our_clock(), detail)
@@ -27,7 +27,7 @@ class StreamAccount:
         """A report came, new or not; interval_s: between the device's readings."""
         if not verdict.readings:
             if verdict.stale:
-                self.silent("stale", "the device's time stands still")
+                self.failed("stale", "the device's time stands still")
             return
         missing = self._slots_by_our_clock() - 1 if verdict.reboot else verdict.missed
         if self.began and self._why is not None:
@@ -38,6 +38,14 @@ class StreamAccount:
         self._slot_s = interval_s or self._slot_s
         self._since_ns, self._since_wall = time.monotonic_ns(), clock.wall_ns()
         self._losses.end()
+
+    def look(self) -> None:
+        """As of Polls. Nothing: what is silent may still come, until the time-out says that it does not."""
+
+    def stopped(self, why: str = "the daemon stopped while nothing came") -> None:
+        """It ends here: what is missing up to now; the reading that is due just now is not."""
+        cause, detail = self._why or ("late", why)
+        self._tell(cause, self._slots_by_our_clock() - (1 if self.began and self._why is None else 0), detail)
 
     def _slots_by_our_clock(self) -> float:
         return (time.monotonic_ns() - self._since_ns) / 1e9 / self._slot_s

@@ -80,8 +80,8 @@ BAD = {
 
 
 def whole(device, record):
-    """Each deadline was a frame or a poll lost; one may have been under way at the stop."""
-    assert device._grid.total - 1 <= len(record.frames) + record.lost() <= device._grid.total
+    """Each deadline was a frame or a poll lost."""
+    assert len(record.frames) + record.lost() == device._account.total
     assert all((loss.stream, loss.unit) == ("thermostat/bench/", "poll") for loss in record.losses)
 
 

@@ -54,8 +54,9 @@ class Record:
         assert 0 < from_t <= to_t
         self.losses.append(SimpleNamespace(stream=stream, unit=unit, count=count, cause=cause, detail=detail))
 
-    def mark_down_time(self, stream: str, unit: str) -> None:
+    def mark_down_time(self, stream: str, unit: str, untold_s: float) -> None:
         assert (stream, unit) == ("thermostat/bench/", "poll")
+        self.untold_s = untold_s
 
     def lost(self, *causes: str) -> int:
         return sum(loss.count for loss in self.losses if not causes or loss.cause in causes)
@@ -73,8 +74,8 @@ def running(folder: Path, port: int, **keys: Any) -> Iterator[tuple[Device, Reco
         os.eventfd_write(stop_fd, 1)
         device.join(time.monotonic() + 10)
         os.close(stop_fd)
-    assert device.fault is None, device.fault
-    assert not any(thread.is_alive() for thread in device._threads)
+    assert not record.lost("fault"), record.losses
+    assert not device._thread.is_alive()
 
 
 class Peer:

@@ -22,10 +22,14 @@ STOP_S = 3.5 * 5  # the bound of the supervisor, times five
 
 
 class Foreign:
-    """A thermostat of the test's own making, by the facts alone. `mute`: it takes requests and answers nothing."""
+    """A thermostat of the test's own making, by the facts alone.
+
+    mute: it takes requests and answers nothing; mute_to: none that begin so. delay_s: before each answer.
+    """
 
     def __init__(self, dialect: str) -> None:
-        self.dialect, self.mute = dialect, False
+        self.dialect, self.mute, self.mute_to = dialect, False, "nothing"
+        self.delay_s = 0.0
         self.sent: dict[float, float] = {}  # device time → temperature of channel 0
         self.requests: list[str] = []
         self._boot = time.monotonic()
@@ -53,7 +57,8 @@ class Foreign:
             with conn, conn.makefile("rb") as lines:
                 for line in lines:
                     self.requests.append(line.decode().strip())
-                    if not self.mute:
+                    if not self.mute and not self.requests[-1].startswith(self.mute_to):
+                        time.sleep(self.delay_s)
                         conn.sendall(self._answer(self.requests[-1]).encode())
                         conn.sendall(b"\n")
         except OSError:
@@ -212,6 +217,104 @@ def test_a_silent_device_does_not_hold_up_the_stop_and_the_time_without_a_daemon
     rig.end()
     rig.check()
     assert rig.ledger("down") == [("thermostat/bench/", "poll", None, "")]
+
+
+def test_killed_in_a_poll_that_hangs_what_was_missed_is_told_or_unknown(make_rig, foreign):
+    server = foreign("new")
+    rig = make_rig("[thermostat]\n" + table("bench", server.port, timeout_s=60.0))
+    rig.start("bus", "sink", "thermostat")
+    rig.until(lambda: rows(rig) >= 2, "readings")
+    server.mute = True
+    rig.until(lambda: lost(rig, "late") >= 50, "the polls of five seconds, though the request still hangs")
+    rig.kill("thermostat")
+    killed_ns = time.time_ns()
+    server.mute = False
+    rig.start("thermostat")
+    before = rows(rig)
+    rig.until(lambda: rows(rig) > before, "readings")
+    rig.end()
+    rig.check()
+    ((count, from_ns),) = rig.rows("SELECT count, from_t_ns FROM ledger WHERE cause = 'down'")
+    assert count is None
+    # what was told before the kill ends where the unknown has begun already
+    assert from_ns < rig.rows("SELECT max(to_t_ns) FROM ledger WHERE to_t_ns < ?", killed_ns)[0][0]
+
+
+def test_a_command_that_is_stopped_on_its_way_is_never_carried_out(make_rig, foreign):
+    server = foreign("new")
+    rig = make_rig("[thermostat]\n" + table("bench", server.port, period_s=1.0, timeout_s=5.0, allow_control=True))
+    rig.start("bus", "sink", "thermostat")
+    rig.until(lambda: rows(rig) >= 2, "readings")
+    server.delay_s, asked = 1.0, server.requests.count("report")
+    for _ in range(3):
+        rig.until(lambda: server.requests.count("report") > asked, "a poll that takes its time")  # noqa: B023
+        errors: list[str] = []
+
+        def set_it() -> None:
+            try:
+                ask(rig, "setpoint", channel=0, celsius=20)
+            except RigbusError as e:
+                errors.append(str(e))  # noqa: B023
+
+        asking = threading.Thread(target=set_it)
+        asking.start()
+        time.sleep(0.2)
+        rig.signal("thermostat", signal.SIGSTOP)
+        time.sleep(3.0)
+        rig.signal("thermostat", signal.SIGCONT)
+        asking.join(60)
+        assert errors == ["thermostat: bench: nothing was sent in time"]
+        asked = server.requests.count("report")
+    rig.end()
+    rig.check()
+    assert not [line for line in server.requests if line.startswith("pid")]
+
+
+def test_a_command_in_the_middle_of_which_it_is_killed_ends_as_unknown(make_rig, foreign):
+    server = foreign("new")
+    rig = make_rig("[thermostat]\n" + table("bench", server.port, timeout_s=30.0, allow_control=True))
+    rig.start("bus", "sink", "thermostat")
+    rig.until(lambda: rows(rig) >= 2, "readings")
+    server.mute_to = "pid"
+    folders, words = Folders(rig.data, rig.run), {"channel": 0, "celsius": 20, "command_id": "c9", "timeout_s": 3}
+    asking = threading.Thread(
+        target=pytest.raises, args=(RigbusError, request, folders, "thermostat", "setpoint"), kwargs=words
+    )
+    asking.start()
+    rig.until(lambda: "pid 0 target 20.0" in server.requests, "it is sent")
+    rig.kill("thermostat")
+    rig.start("thermostat")
+    asking.join(60)
+    query = "SELECT event_type, detail, correlation_id, data_json FROM system_events ORDER BY id"
+    rig.until(lambda: len(rig.rows(query)) == 2, "intent and outcome")
+    rig.end()
+    rig.check()
+    intent, outcome = rig.rows(query)
+    assert intent[:3] == ("control_intent", "pid 0 target 20.0", "c9")
+    assert outcome[:3] == ("control_outcome", "pid 0 target 20.0", "c9")
+    assert {
+        **json.loads(intent[3]),
+        "outcome": "unknown",
+        "reason": "the daemon ended before an answer came",
+    } == json.loads(outcome[3])
+    assert json.loads(intent[3])["op"] == "setpoint"
+    assert server.requests.count("pid 0 target 20.0") == 1
+
+
+def test_a_device_that_cannot_be_costs_the_others_nothing(make_rig, foreign):
+    server = foreign("new")
+    rig = make_rig(
+        "[thermostat]\n"
+        + table("bench", server.port)
+        + table("typo", 23, host="a..b")
+        + table("long", 23, host="x" * 80)
+    )
+    rig.start("bus", "sink", "thermostat")
+    rig.until(lambda: rows(rig) >= 10, "readings")
+    query = "SELECT DISTINCT stream FROM ledger WHERE cause = 'refused' ORDER BY stream"
+    rig.until(lambda: rig.rows(query) == [("thermostat/long/",), ("thermostat/typo/",)], "the others' polls are lost")
+    rig.end()
+    rig.check()
 
 
 def test_commands_by_the_control_socket(make_rig, foreign):

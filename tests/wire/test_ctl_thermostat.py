@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from common.thermostats import control
+from common.thermostats.commands import PATIENCE_S
 
 TEXT = (Path(__file__).parents[2] / "docs/ctl.md").read_text()
 SECTIONS = dict(re.findall(r"^## `(\w+)`\n(.*?)(?=^## |\Z)", TEXT, re.MULTILINE | re.DOTALL))
@@ -27,6 +28,11 @@ def test_every_field_of_a_request_is_documented(op):
     known = set(FORMS[op].__struct_fields__)
     # the one command that is no setting leaves no record of its own
     assert names(request) == (known if op != "save_once" else known - {"command_id"})
+
+
+def test_the_deadline_that_clients_are_told_is_the_one_obeyed():
+    assert f"within {PATIENCE_S:g} s of the request, or never" in SECTIONS["pid"]
+    assert f"reading in {PATIENCE_S:g} s" in " ".join(SECTIONS["save_once"].split())
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
 """Told by the device's own time: new, repeated, stale, rebooted."""
 
-from common.thermostats.freshness import Freshness
+from common.thermostats.freshness import Freshness, Reboots
 
 S = 1_000_000_000
 
@@ -76,6 +76,30 @@ def test_readings_in_between_are_counted_by_the_devices_own_interval():
     assert take(freshness, 0.1, reading(1, 5.24, interval=0.1)).missed == 1
     assert take(freshness, 10, reading(0, 15.1, interval=0.1), reading(1, 5.34, interval=0.1)).missed == 99
     assert freshness.interval_s == 0.1
+
+
+def test_a_time_that_jumps_is_counted_by_our_clock():
+    freshness = Freshness()
+    take(freshness, 0, reading(0, 0.2, interval=0.1))
+    assert take(freshness, 0.28, reading(0, 1e6, interval=0.1)).missed == 2
+    assert take(freshness, 0.38, reading(0, 9e9, interval=0.001)).missed == 99
+    # what came late, and a clock that is wrong by a percent, are no jumps
+    freshness = Freshness()
+    take(freshness, 0, reading(0, 0.0, interval=0.1))
+    assert take(freshness, 0.1, reading(0, 9.0, interval=0.1)).missed == 89
+    assert take(freshness, 10_000.1, reading(0, 10_109.0, interval=0.1)).missed == 100_999
+
+
+def test_reboots_are_told_at_once_and_then_once_a_minute():
+    reboots = Reboots()
+    assert reboots.to_tell(0) == ""
+    reboots.seen("a")
+    assert reboots.to_tell(7 * S) == "a"
+    for _ in range(5):
+        reboots.seen("b")
+        assert reboots.to_tell(66 * S) == ""
+    assert reboots.to_tell(67 * S) == "b; 5 times in a minute"
+    assert reboots.to_tell(1000 * S) == ""
 
 
 def test_an_interval_that_cannot_be_is_not_believed():

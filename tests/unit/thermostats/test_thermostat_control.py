@@ -13,9 +13,10 @@ from common.frames import Event
 from common.sims.thermostat_firmware import Firmware, Session
 from common.thermostats.commands import MAX_WAITING, Commands
 from common.thermostats.control import setting_of
-from common.thermostats.link import LinkError, Stopped, TimedOut
+from common.thermostats.link import LinkError, Stopped, TimedOut, TooLate
+from common.thermostats.mark import Mark
 from common.thermostats.protocol import Done, Listing, Refusal, Warned
-from common.thermostats.setting import carry_out
+from common.thermostats.setting import carry_out, close_left_open
 
 
 def words(op, dialect="new", **request):
@@ -49,6 +50,12 @@ def test_polarity_is_a_word_of_the_new_firmware_alone():
     for dialect in ("old", "swap"):
         with pytest.raises(RigbusError, match="no polarity"):
             words("output", dialect, channel=1, polarity="reversed")
+
+
+@pytest.mark.parametrize("op", ["pid", "output", "setpoint", "save"])
+def test_the_record_has_the_op_that_was_asked_for(op):
+    fields = {"pid": {"target": 20}, "output": {"pid": True}, "setpoint": {"celsius": 20}, "save": {}}[op]
+    assert setting_of(op, {"channel": 0, **fields})[1].op == op
 
 
 def test_a_bare_save_has_two_replies():
@@ -126,26 +133,51 @@ def test_the_firmware_reads_the_number_that_was_meant(value):
     assert firmware.channels[1].pid["kp"] == 1.0
 
 
+LATEST_NS = 7
+
+
 class FakeLink:
-    def __init__(self, *replies):
-        self.replies, self.sent = list(replies), []
+    timeout_s = 10.0
+
+    def __init__(self, *replies, flush=None, send=None):
+        self.replies, self.sent, self.faults, self.begun = list(replies), [], {"flush": flush, "send": send}, False
+
+    def _do(self, what):
+        if self.faults[what] is not None:
+            raise self.faults[what]
 
     def flush(self):
-        pass
+        self.begun = False
+        self._do("flush")
 
-    def send(self, line):
+    def send(self, line, not_after_ns):
+        assert not_after_ns == LATEST_NS
+        self._do("send")
         self.sent.append(line)
+        self.begun = True
 
-    def reply(self, what):
+    def reply(self, what, deadline):
+        assert deadline <= time.monotonic() + self.timeout_s
         reply = self.replies.pop(0)
         if isinstance(reply, Exception):
             raise reply
         return reply
 
 
+class FakeMark:
+    def __init__(self):
+        self.steps = []
+
+    def begin(self, command):
+        self.steps.append(command)
+
+    def end(self):
+        self.steps.append("end")
+
+
 class FakeRuntime:
     def __init__(self, *, commits=True):
-        self.events, self.commits = [], commits
+        self.events, self.commits, self.mark = [], commits, FakeMark()
 
     def publish(self, event):
         assert isinstance(event, Event)
@@ -153,7 +185,7 @@ class FakeRuntime:
         return len(self.events)
 
     def committed(self, seq):
-        assert seq == 1
+        assert seq == len(self.events)
         return self.commits
 
     def told(self):
@@ -166,7 +198,7 @@ def carried_out(link, rt=None, **request):
     request = request or {"channel": 0, "kp": 1}
     setting = setting_of("save" if "kp" not in request else "pid", request)[1]
     try:
-        return rt, carry_out(rt, "bench", setting, "new", link)
+        return rt, carry_out(rt, rt.mark, "bench", setting, "new", link, LATEST_NS)
     except RigbusError as e:
         return rt, e
 
@@ -195,6 +227,72 @@ def test_a_refusal_of_the_device_is_the_reply():
     assert rt.told()[1] == ("control_outcome", "refused", "warning")
 
 
+@pytest.mark.parametrize(
+    "faults",
+    [
+        {"flush": LinkError("the device closed the connection")},
+        {"send": TooLate("nothing was sent in time")},
+        {"send": TimedOut("no room")},
+        {"send": Stopped("the daemon stops")},
+    ],
+    ids=str,
+)
+def test_what_was_not_sent_is_not_said_to_have_been(faults):
+    (fault,) = faults.values()
+    link = FakeLink(**faults)
+    rt, error = carried_out(link)
+    assert type(error) is type(fault)
+    assert str(error) == f"bench: 'pid 0 kp 1.0' was not sent: {fault}"
+    assert link.sent == []
+    assert rt.told()[1] == ("control_outcome", "not sent", "warning")
+
+
+def test_replies_that_are_none_have_one_time_out_together():
+    class Talking(FakeLink):
+        timeout_s = 0.1
+
+        def reply(self, what, deadline):
+            return Listing([])
+
+    rt, error = carried_out(Talking())
+    assert type(error) is TimedOut
+    assert "only reports" in str(error)
+    assert rt.told()[1] == ("control_outcome", "unknown", "warning")
+
+
+def test_a_command_is_marked_from_its_intent_to_its_recorded_outcome():
+    rt, _ = carried_out(FakeLink(Done({})), channel=0, kp=1, command_id="c7")
+    assert rt.mark.steps == [{"op": "pid", "dialect": "new", "sent": "pid 0 kp 1.0", "command_id": "c7"}, "end"]
+    rt, _ = carried_out(FakeLink(), FakeRuntime(commits=False))
+    assert rt.mark.steps[1:] == []  # the next start records what this one could not
+
+
+def test_what_a_killed_daemon_was_about_is_closed_as_unknown(tmp_path):
+    mark, rt = Mark(tmp_path / "t", "bench"), FakeRuntime()
+    close_left_open(rt, mark, "bench")
+    assert rt.events == []
+    mark.begin({"op": "pid", "dialect": "new", "sent": "pid 0 kp 1.0", "command_id": "c7"})
+    for _ in range(2):
+        close_left_open(rt, Mark(tmp_path / "t", "bench"), "bench")
+    (event,) = rt.events
+    assert rt.told() == [("control_outcome", "unknown", "warning")]
+    assert (event.source, event.detail, event.correlation_id) == ("bench", "pid 0 kp 1.0", "c7")
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"op": 7, "sent": null}', "\xff"])
+def test_a_mark_that_was_cut_does_not_keep_it_from_starting(tmp_path, text):
+    (tmp_path / "bench.command").write_bytes(text.encode("latin-1"))
+    close_left_open(FakeRuntime(), Mark(tmp_path, "bench"), "bench")
+
+
+def test_a_folder_that_takes_no_files_costs_nothing_else(tmp_path):
+    (tmp_path / "t").write_text("a file")
+    mark = Mark(tmp_path / "t", "bench")
+    mark.begin({"op": "pid"})
+    assert mark.left_open() is None
+    mark.end()
+
+
 @pytest.mark.parametrize("fault", [TimedOut("no answer"), LinkError("gone"), Stopped("the daemon stops")])
 def test_without_an_answer_it_is_not_sent_again_and_nobody_says_it_was_done(fault):
     link = FakeLink(fault)
@@ -209,8 +307,6 @@ def test_warnings_are_passed_on_and_reports_are_no_answer():
     rt, answer = carried_out(FakeLink(Listing([]), Warned("no fan"), Listing([]), Done({})), device="bench")
     assert answer["warnings"] == ["no fan"]
     assert rt.told()[1] == ("control_outcome", "done", "info")
-    _, error = carried_out(FakeLink(*[Listing([])] * 200))
-    assert "only reports" in str(error)
 
 
 @pytest.fixture
@@ -225,26 +321,36 @@ def test_the_queue_is_bounded_and_every_future_is_completed(commands):
     futures = [queue.put(lambda link: {}, 60) for _ in range(MAX_WAITING)]
     with pytest.raises(RigbusError, match="8 commands wait already"):
         queue.put(lambda link: {}, 60)
-    assert queue.wait(0)
+    assert queue.to_run
     assert queue.take().future is futures[0]
     queue.close()
     assert all("daemon stops" in str(f.exception(0)) for f in futures[1:])
     assert queue.take() is None
-    assert not queue.wait(0)
+    assert not queue.to_run
     with pytest.raises(RigbusError, match="daemon stops"):
         queue.put(lambda link: {}, 60)
 
 
 def test_what_is_not_begun_in_time_is_not_begun(commands):
     early, later = (commands.queue.put(lambda link: {}, patience) for patience in (-1, 60))
-    commands.queue.expire()
+    assert commands.queue.take().future is later  # whether or not expire() has come by
     assert "nothing was sent in time" in str(early.exception(0))
-    assert commands.queue.take().future is later
+    other = commands.queue.put(None, -1)
+    commands.queue.expire()
+    assert "no new reading in time" in str(other.exception(0))
+
+
+def test_who_waits_is_told_where_there_is_no_reading_to_come(commands):
+    command, waiting = commands.queue.put(lambda link: {}, 60), commands.queue.put(None, 60)
+    commands.queue.disappoint("no answer")
+    assert str(waiting.exception(0)) == "bench: no answer"
+    assert not command.done()
 
 
 def test_who_waits_for_a_reading_is_not_taken_for_a_command(commands):
     waiting = commands.queue.put(None, 60)
-    assert not commands.queue.wait(0)
+    assert commands.queue.reading_wanted
+    assert not commands.queue.to_run
     assert commands.queue.take() is None
     commands.queue.tell({"readings": [1]})
     assert waiting.result(0) == {"readings": [1]}
@@ -253,6 +359,6 @@ def test_who_waits_for_a_reading_is_not_taken_for_a_command(commands):
 def test_a_stop_ends_every_wait(commands):
     commands.stop()
     with pytest.raises(Stopped):
-        commands.queue.wait(None)
+        commands.queue.wait(60)
     with pytest.raises(Stopped):
         commands.queue.wait_for_stop(60)

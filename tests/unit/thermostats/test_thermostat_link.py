@@ -5,11 +5,22 @@ import socket
 
 import pytest
 
+from common import clock
 from common.config.schema import ThermostatDevice
 from common.paths import Folders
 from common.sims.thermostat import Server
 from common.thermostats.connection import address_of
-from common.thermostats.link import MAX_REQUEST, DeviceError, Garbled, Link, LinkError, Refused, Stopped, ask_ok
+from common.thermostats.link import (
+    MAX_REQUEST,
+    DeviceError,
+    Garbled,
+    Link,
+    LinkError,
+    Refused,
+    Stopped,
+    TooLate,
+    ask_ok,
+)
 from common.thermostats.protocol import Done, Listing
 
 
@@ -48,6 +59,41 @@ def test_what_the_device_would_cut_is_not_sent(link, server):
     link.send("x" * (MAX_REQUEST - 1))
     assert link.reply()
     assert len(server.firmware.requests) == 1
+
+
+def test_after_its_time_a_line_is_not_sent(link, server):
+    with pytest.raises(TooLate, match="nothing was sent in time"):
+        link.send("pid 0 kp 1", clock.boot_ns() - 1)
+    assert not link.begun
+    link.send("pid 0 kp 2", clock.boot_ns() + 60 * 10**9)
+    assert link.begun
+    link.reply()
+    assert server.firmware.requests == ["pid 0 kp 2"]
+    link.flush()
+    assert not link.begun
+
+
+def test_the_kernel_does_not_go_on_with_what_was_given_up(link):
+    """Half an hour of retransmissions would else deliver a command long after its time."""
+    assert link._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 10_000
+
+
+@pytest.mark.parametrize("host", ["a..b", "x" * 80, "a\0b", ".", "a." * 200, "\udcff"], ids=ascii)
+def test_a_host_name_that_is_none(stop_fd, host):
+    with pytest.raises(Refused):
+        Link(host, 23, 10.0, stop_fd)
+
+
+def test_a_family_that_the_kernel_has_not(server, stop_fd, monkeypatch):
+    places = [
+        (999, socket.SOCK_STREAM, 0, "", ()),
+        (socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", server.port)),
+    ]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **keys: places)
+    Link("x", 1, 10.0, stop_fd).close()
+    del places[1]
+    with pytest.raises(Refused, match="not supported"):
+        Link("x", 1, 10.0, stop_fd)
 
 
 def test_a_stop_ends_a_wait(link, stop_fd):

@@ -103,6 +103,28 @@ def test_a_report_keeps_its_fields_and_flags_what_is_no_number():
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("name", ["temperature", "time", "interval", "i_set", "tec_i", "vref"])
+@pytest.mark.parametrize("value", ["true", "false", '"hot"', '"1"', "[1]", "{}"])
+def test_what_is_no_number_where_one_belongs_has_a_flag(name, value):
+    line = f'[{{"channel": 0, "temperature": 25, "{name}": {value}}}]'
+    (reading,) = readings_of(parse(line.encode()))
+    assert reading[name] is None
+    assert reading["flags"] == [f"{name}: type"]
+
+
+@pytest.mark.parametrize("value", ["1", "0.0", '"true"', "[true]"])
+def test_what_is_no_flag_where_one_belongs_has_a_flag(value):
+    (reading,) = readings_of(parse(f'[{{"channel": 0, "temperature": 25, "pid_engaged": {value}}}]'.encode()))
+    assert (reading["pid_engaged"], reading["flags"]) == (None, ["pid_engaged: type"])
+
+
+@pytest.mark.parametrize(("value", "time"), [("1e308", None), ("-0.1", None), ("1e10", 1e10), ("10000000001", None)])
+def test_a_time_that_cannot_be_is_none(value, time):
+    (reading,) = readings_of(parse(f'[{{"channel": 0, "temperature": 25, "time": {value}}}]'.encode()))
+    assert reading["time"] == time
+    assert reading.get("flags") == (["time: range"] if time is None else None)
+
+
 def test_a_clean_report_has_no_flags():
     assert readings_of(parse(b'[{"channel": 0, "temperature": 25}]')) == [{"channel": 0, "temperature": 25}]
 
