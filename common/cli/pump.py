@@ -244,7 +244,7 @@ def _calibrate(args: argparse.Namespace) -> int:
     elif reply["steps_per_ml"] is None:
         print(f"{args.pump}: not calibrated with this driver")
     else:
-        source = f"from run {reply['run']}" if reply["run"] else "from the configuration"
+        source = f"from run {reply['run']}" if reply["run"] else "as configured, or of the simulated motor"
         print(f"{args.pump}: {reply['steps_per_ml']:.6g} steps/mL, driver {reply['driver']}, {source}")
     return 0
 

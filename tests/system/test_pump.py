@@ -268,7 +268,7 @@ def test_limits_hold_before_a_run_and_over_the_day(make_rig):
 
 
 def test_a_calibration_comes_from_a_measured_run_and_stays(rig):
-    assert "3000 steps/mL, driver sim, from the configuration" in pump(rig, "calibrate", "food").stdout
+    assert "3000 steps/mL, driver sim" in pump(rig, "calibrate", "food").stdout
     run = run_of(rig, "prime", "food", "1s")
     delivered = motor(rig, "food").ml
     pump(rig, "calibrate", "food", f"{delivered:.6f}", "--run", run["command_id"])
