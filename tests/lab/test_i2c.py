@@ -164,14 +164,14 @@ def test_every_sample_of_the_fifo_is_stored_or_told_as_lost(guest: Guest, tmp_pa
     assert code == 0
 
 
-def test_polled_each_failed_read_is_one_sample_lost(guest: Guest, tmp_path: Path, report: Report) -> None:
+def test_polled_what_fails_beyond_the_retries_is_counted(guest: Guest, tmp_path: Path, report: Report) -> None:
     bench = Bench(guest, "polled", 50)
     bench.start()
     bench.more(100)
     pid = bench.pid()
-    bench.fail(NACK, 3)
+    bench.fail(NACK, 20)
     bench.more(100)
-    bench.fail(TIMEOUT, 2)
+    bench.fail(TIMEOUT, 20)
     bench.more(100)
     assert bench.pid() == pid, "it was restarted"
     bench.stop()
@@ -183,7 +183,9 @@ def test_polled_each_failed_read_is_one_sample_lost(guest: Guest, tmp_path: Path
     )
     assert all(a < b for a, b in pairwise(found.numbers)), "doubled, or out of order"
     for cause in ("nack", "bus_timeout"):
-        (row,) = found.of(cause)
-        assert row.count == round((row.to_ns - row.from_ns) / 1e9 * 50)
-        assert row.count
+        rows = found.of(cause)
+        assert rows, f"no {cause} was told"
+        for row in rows:
+            assert row.count
+            assert row.count <= round((row.to_ns - row.from_ns) / 1e9 * 50) + 1
     assert code == 0
