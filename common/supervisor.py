@@ -12,7 +12,7 @@ from common.errors import ConfigError, DeviceMissing, RigbusError
 from common.rig import BUS, PARENT, PEER, PRODUCER, SINK, Daemon
 
 _FIRST_BACKOFF_S, _MAX_BACKOFF_S = 0.2, 10.0
-_DEVICE_BACKOFF_S = 10.0  # a device that is not there seldom comes back at once
+_DEVICE_BACKOFF_S, _MAX_DEVICE_BACKOFF_S = 10.0, 60.0  # a device that is not there seldom comes back at once
 _STABLE_S = 30.0  # a process that lived so long starts again with the first backoff
 
 
@@ -60,12 +60,14 @@ class Process:
             raise ConfigError(f"{self.daemon.name} refuses its configuration (see the line above)")
         if time.monotonic() - self._started > _STABLE_S:
             self._backoff_s = _FIRST_BACKOFF_S
+        most_s = _MAX_BACKOFF_S
         if code == DeviceMissing.exit_code:
+            most_s = _MAX_DEVICE_BACKOFF_S
             self._backoff_s = max(self._backoff_s, _DEVICE_BACKOFF_S)
         how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         self._say(f"rigbus: {self.daemon.name} {how}, starts again in {self._backoff_s:g} s")
         self._process, self._retry_at = None, time.monotonic() + self._backoff_s
-        self._backoff_s = min(_MAX_BACKOFF_S if code != DeviceMissing.exit_code else 60.0, self._backoff_s * 2)
+        self._backoff_s = min(most_s, self._backoff_s * 2)
         self.restarts += 1
 
     def signal(self, number: int) -> None:

@@ -4,7 +4,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from pathlib import Path
 from typing import Any
 
@@ -116,13 +116,11 @@ class CtlServer:
     def _send_done(self) -> None:
         while self._done:
             head, request_id, future = self._done.popleft()
-            error = future.exception()
-            self._send(
-                head,
-                _encode({"id": request_id, "ok": True, **future.result()})
-                if error is None
-                else self._failure(request_id, error),
-            )
+            try:
+                reply = _encode({"id": request_id, "ok": True, **future.result()})
+            except (Exception, CancelledError) as e:
+                reply = self._failure(request_id, e)
+            self._send(head, reply)
 
     def _finish(self, head: list[bytes], request_id: Any, future: "Future[dict[str, Any]]") -> None:
         """Called in whatever thread completes the future."""

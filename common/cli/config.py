@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from common import rig
 from common.cli.context import add_format, print_json
 from common.config.check import daemons
 from common.config.keys import Path, Shape, dotted, fields, literal, quoted, shape_of
@@ -55,7 +56,7 @@ def _enabled(args: argparse.Namespace, loaded: Loaded) -> int:
     if args.daemon not in daemons():
         print(f"{args.daemon}: no such daemon; known: {', '.join(daemons())}", file=sys.stderr)
         return 1
-    return 0 if getattr(loaded.config, args.daemon) is not None else 1
+    return 0 if args.daemon in [daemon.name for daemon in rig.configured(loaded.config)] else 1
 
 
 def _show(args: argparse.Namespace, loaded: Loaded) -> int:

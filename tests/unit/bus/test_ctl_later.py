@@ -105,6 +105,21 @@ def test_an_error_that_comes_later_is_one_of_the_known(served):
     assert len(log.getvalue().splitlines()) == 1
 
 
+def test_a_later_reply_that_cannot_be_written_ends_nothing(served):
+    connect, futures, _ = served
+    socket = connect()
+    for n, outcome in enumerate(({"x": object()}, {"x": 2**80}, None), 1):
+        ask(socket, id=n, op="later")
+        wait_for(futures, n)
+        if outcome is None:
+            futures[-1].cancel()
+        else:
+            futures[-1].set_result(outcome)
+        assert answer(socket)["error"] == "failed"
+    ask(socket, id=9, op="now")
+    assert answer(socket)["ok"]
+
+
 def test_an_answer_nobody_waits_for_any_more_does_no_harm(served):
     connect, futures, _ = served
     gone, other = connect(), connect()

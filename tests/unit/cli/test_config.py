@@ -141,3 +141,8 @@ def test_a_wrong_command_line(words, capsys):
     with pytest.raises(SystemExit) as caught:
         parser().parse_args(["config", *words])
     assert caught.value.code == 2
+
+
+def test_a_device_that_is_switched_off_is_not_enabled(rig, monkeypatch):
+    monkeypatch.setenv("RIGBUS__PULSE__ENABLED", "false")
+    assert rig("enabled", "pulse")[0] == 1
