@@ -10,10 +10,12 @@ from common.errors import StoreError
 from common.intake.intake import Intake
 from common.runtime import Runtime
 from common.service import entry
+from common.sinks.outputs import Outputs
 from common.store.writer import Store
 
 _NAP_S = 0.25  # frames wait in the socket meanwhile: one wake-up takes them all
 _DRAIN_S = 1.0  # at the stop: for what is published and not yet here
+_DELIVER_S = 1.0  # at the stop: for outputs to write what is stored; what they do not waits in the store
 _MAX_BYTES = 2 << 20  # commit sooner under load: what is acknowledged need not be replayed
 _STEP_NS = 20_000_000  # a wall clock that moves more than that against BOOTTIME between two commits was set
 
@@ -21,8 +23,8 @@ _STEP_NS = 20_000_000  # a wall clock that moves more than that against BOOTTIME
 class Committer:
     """One transaction each commit_s; after an error everything is taken again from the journals."""
 
-    def __init__(self, rt: Runtime, cfg: SinkConfig, store: Store, intake: Intake) -> None:
-        self._rt, self._cfg, self._store, self._intake = rt, cfg, store, intake
+    def __init__(self, rt: Runtime, cfg: SinkConfig, store: Store, intake: Intake, outputs: Outputs) -> None:
+        self._rt, self._cfg, self._store, self._intake, self._outputs = rt, cfg, store, intake, outputs
         self._next = time.monotonic() + cfg.commit_s
         self._ok = True
         self._offset_ns = clock.wall_minus_boot_ns()
@@ -41,12 +43,13 @@ class Committer:
             if not self._ok:
                 intake.rewind(store.cursors())
             intake.items += intake.noise.take(now=last)
-            store.commit(intake.items, intake.published)
+            store.commit(intake.items, intake.published, self._outputs.moves())
         except StoreError as e:
             if self._ok:
                 self._rt.log.error("the store refuses; frames stay in the journals", reason=str(e))
             self._ok = False
             intake.suspend()
+            self._outputs.follow(store.generation)
             self._next = time.monotonic() + 1.0
             return
         if not self._ok:
@@ -55,6 +58,7 @@ class Committer:
         self.frames += len(intake.items)
         intake.stored()
         intake.resume()
+        self._outputs.committed()
 
     def _watch_clock(self) -> None:
         offset = clock.wall_minus_boot_ns()
@@ -69,6 +73,7 @@ class Committer:
         state = "storing" if self._ok else "the store refuses"
         self._rt.say(f"{state}, {self.frames} frames, {sum(lags.values())} behind")
         self._rt.details = {"stored_frames": self.frames, "behind": lags, "noise": self._intake.noise.total}
+        self._rt.details |= {"outputs": self._outputs.status()}
 
 
 def run(rt: Runtime, cfg: SinkConfig) -> None:
@@ -77,7 +82,9 @@ def run(rt: Runtime, cfg: SinkConfig) -> None:
     store = Store.open(str(rt.folders.store), cfg.synchronous)
     intake = Intake(rt.context, rt.config, rt.folders, store.cursors(), rt.log)
     intake.on_health = store.health
-    committer = Committer(rt, cfg, store, intake)
+    outputs = Outputs(rt.config, rt.folders.data, str(rt.folders.store), rt.log)
+    outputs.follow(store.generation)
+    committer = Committer(rt, cfg, store, intake, outputs)
     try:
         while not rt.stopping:
             if intake.step(0.05 if intake.catching_up else 0.5) < 100 and not intake.catching_up:
@@ -89,6 +96,8 @@ def run(rt: Runtime, cfg: SinkConfig) -> None:
         end = time.monotonic() + _DRAIN_S
         while time.monotonic() < end and (intake.step(0.05) or not intake.settled):
             pass
+        committer.commit(last=True)
+        outputs.stop(_DELIVER_S)
         committer.commit(last=True)
     finally:
         intake.close()

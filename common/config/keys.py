@@ -90,6 +90,8 @@ def describe(annotation: Any) -> str:
         elif get_origin(base) is list:
             length = f"{meta.min_length} or more" if meta is not None and meta.min_length else "any length"
             words.append(f"a list of {length}, each {describe(get_args(base)[0])}")
+        elif get_origin(base) is dict:
+            words.append("a table of values")
         elif meta is not None and meta.description:
             words.append(meta.description)
         else:

@@ -166,12 +166,68 @@ class JournalConfig(_Section):
     daemon: dict[Name, JournalPlace] = {}
 
 
+class CsvConfig(_Section):
+    """dir "": csv in the data folder. file_s, max_files, aggregate: of the readings tree. The rest: of the others."""
+
+    enabled: bool = False
+    dir: str = ""
+    file_s: Annotated[int, Meta(ge=1, le=86_400)] = 60
+    max_files: Annotated[int, Meta(ge=2, le=100_000)] = 120
+    aggregate: bool = True
+    max_mb: Annotated[float, Meta(ge=0.01, le=100_000)] = 64.0
+    keep_days: Annotated[float, Meta(ge=0)] = 0.0
+    gzip: bool = True
+    pump_ledger: str = ""
+
+
+class InfluxConfig(_Section):
+    """downsampling "auto": Flux tasks where the server has Flux, else the sink. samples: what of them is sent."""
+
+    enabled: bool = False
+    url: Annotated[str, Meta(min_length=1)] = "http://localhost:8086"
+    org: str = ""
+    measurement: Annotated[str, Meta(min_length=1)] = "PowerPulse"
+    raw_bucket: Annotated[str, Meta(min_length=1)] = "PowerLogger_raw"
+    b1m_bucket: Annotated[str, Meta(min_length=1)] = "PowerLogger_1m"
+    b5m_bucket: Annotated[str, Meta(min_length=1)] = "PowerLogger_5m"
+    b1h_bucket: Annotated[str, Meta(min_length=1)] = "PowerLogger_1h"
+    downsampling: Literal["auto", "tasks", "sink"] = "auto"
+    samples: Literal["rollups", "raw", "off"] = "rollups"
+    batch: Annotated[int, Meta(ge=1, le=50_000)] = 5000
+    timeout_s: Annotated[float, Meta(ge=0.1, le=300)] = 10.0
+
+
+class OutputConfig(_Section):
+    """`[sink.output.<name>]`: an output of your own. driver "": the same as the name."""
+
+    enabled: bool = True
+    driver: str = ""
+    options: dict[str, str | int | float | bool] = {}
+
+
 class SinkConfig(_Section):
+    """rollup_1m_days, rollup_5m_days: 0 keeps them for ever, as those of an hour are. min_free_mb 0: 5 % of the disk,
+
+    at most 256.
+    """
+
     name: Name = "sink"
     commit_s: Annotated[float, Meta(ge=0.05, le=60)] = 1.0
     synchronous: Literal["full", "extra"] = "full"
     retention_days: Annotated[float, Meta(gt=0)] = 7.0
+    rollup_1m_days: Annotated[float, Meta(ge=0)] = 90.0
+    rollup_5m_days: Annotated[float, Meta(ge=0)] = 365.0
+    min_free_mb: Annotated[float, Meta(ge=0)] = 0.0
     cpu: Cpu = "auto"
+    csv: CsvConfig = field(default_factory=CsvConfig)
+    influx: InfluxConfig = field(default_factory=InfluxConfig)
+    output: dict[Name, OutputConfig] = {}
+
+
+class ClockConfig(_Section):
+    """hold_s: so long after a boot outputs wait for a clock that is set."""
+
+    hold_s: Annotated[float, Meta(ge=0, le=86_400)] = 120.0
 
 
 class BusConfig(_Section):
@@ -189,4 +245,5 @@ class Config(_Section):
     dds: DdsConfig | None = None
     journal: JournalConfig = field(default_factory=JournalConfig)
     sink: SinkConfig = field(default_factory=SinkConfig)
+    clock: ClockConfig = field(default_factory=ClockConfig)
     sim: SimConfig = field(default_factory=SimConfig)

@@ -164,7 +164,57 @@ CREATE TABLE output_cursors (
 );
 """
 
-MIGRATIONS: tuple[str, ...] = (_V1 + TABLES,)
+# t_orig_ns: what a row's time was before it was re-timed, as the clock had not been set when it was stamped.
+_RETIMED = (
+    *("pulses", "sample_chunks", "thermostat_readings", "pump_events", "health", "ledger", "dds_commands"),
+    *("dds_feedback", "smoother_state", "web_requests", "camera_health", "system_events"),
+)
+_V2 = (
+    "".join(f"ALTER TABLE {table} ADD COLUMN t_orig_ns INTEGER;\n" for table in _RETIMED)
+    + """
+ALTER TABLE streams ADD COLUMN pruned INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE quarantine ADD COLUMN requeued INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX idx_quarantine_requeued ON quarantine (output) WHERE requeued = 1;
+
+CREATE TABLE output_files (
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
+    output     TEXT NOT NULL,
+    path       TEXT NOT NULL,                 -- below the output's folder
+    table_name TEXT NOT NULL,
+    first_id   INTEGER NOT NULL,              -- the first row of that table that stands in it
+    bytes      INTEGER NOT NULL,              -- up to here it holds the rows up to the output's cursor
+    closed     INTEGER NOT NULL DEFAULT 0,    -- 1: it is whole and on the disk
+    boot_id    TEXT NOT NULL,                 -- in which it was written
+    UNIQUE (output, path)
+);
+
+CREATE TABLE rollups (
+    id        INTEGER PRIMARY KEY AUTOINCREMENT,  -- a changed row gets a new one, so that outputs send it again
+    window_s  INTEGER NOT NULL,               -- 60, 300 or 3600
+    series    TEXT NOT NULL,
+    t_ns      INTEGER NOT NULL,               -- the start of the window
+    n         INTEGER NOT NULL,
+    sum       REAL NOT NULL,
+    min       REAL NOT NULL,
+    max       REAL NOT NULL,
+    last      REAL NOT NULL,
+    last_t_ns INTEGER NOT NULL,               -- when `last` was
+    UNIQUE (window_s, series, t_ns)
+);
+CREATE INDEX idx_rollups_t ON rollups (window_s, t_ns);
+
+CREATE TABLE boots (
+    boot_id      TEXT PRIMARY KEY,
+    held_json    TEXT NOT NULL,               -- table → last id that was stored before the sink saw this boot
+    offset_ns    INTEGER NOT NULL,            -- wall − CLOCK_BOOTTIME as first seen, the clock not being set
+    sane_mono_ns INTEGER,                     -- CLOCK_BOOTTIME of the first look at which it was; NULL: not yet
+    shift_ns     INTEGER,                     -- by which earlier rows are moved; NULL: not known yet
+    retimed      INTEGER NOT NULL DEFAULT 0   -- 1: all of them are
+);
+"""
+)
+
+MIGRATIONS: tuple[str, ...] = (_V1 + TABLES, _V2)
 
 
 def version(conn: sqlite3.Connection) -> int:

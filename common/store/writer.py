@@ -7,18 +7,20 @@ on: also where the file was corrupt and a new one has begun. No caller needs to 
 import contextlib
 import os
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Literal, Self
+from typing import Literal, Self, TypeVar
 
 from common.errors import StoreError
 from common.frames import Health
-from common.store import database
+from common.store import database, progress
 from common.store.items import Closed, Cursor, Item, Lost, Noise, StreamKey, Taken
 from common.store.minutes import Minutes
+from common.store.moves import Move
 from common.store.rows import Row, health_row
 from common.store.transaction import POISON, Stream, Transaction
 
+T = TypeVar("T")
 Published = Mapping[StreamKey, tuple[int, str]]
 NOTHING: Published = MappingProxyType({})
 # What passes by itself, with the connection as good as before; after anything else it is opened anew.
@@ -39,6 +41,7 @@ class Store:
         self._streams: dict[StreamKey, Stream] = {}
         self._minutes = Minutes()
         self._clock_steps: list[Row] = []
+        self.generation = 0  # rises when the database may be another one: ids that were known are void
 
     @classmethod
     def open(
@@ -61,25 +64,26 @@ class Store:
             key: Cursor(stream.stored_to, stream.closed, stream.published_to) for key, stream in self._streams.items()
         }
 
-    def commit(self, items: Sequence[Item], published: Published = NOTHING) -> None:
+    def commit(self, items: Sequence[Item], published: Published = NOTHING, moves: Sequence[Move] = ()) -> None:
         """Store all items, in order, each stream from its cursor on, in one transaction that is on the disk at return.
 
         published: per stream the highest number its publisher told of, and its boot id. An item whose data cannot be
-        stored goes to quarantine and into the ledger, the others are stored. Nothing new: nothing is written.
+        stored goes to quarantine and into the ledger, the others are stored. moves: what outputs have got done.
+        Nothing new: nothing is written.
         StoreError: nothing is stored; the items may be given again, from where `cursors()` then stands.
         AssertionError: an item does not start right after its stream's cursor.
         """
         conn = self._connection()
         keys = self._check(items)
         due = self._minutes.due()
-        if not (items or due or self._clock_steps or self._news(published)):
+        if not (items or due or moves or self._clock_steps or self._news(published)):
             return
         keys += [*published, *(key for key, _, _ in due)]
         try:
             try:
-                streams = self._write(conn, items, published, keys, each=False)
+                streams = self._write(conn, items, published, keys, moves, each=False)
             except POISON:
-                streams = self._write(conn, items, published, keys, each=True)
+                streams = self._write(conn, items, published, keys, moves, each=True)
         except sqlite3.Error as e:
             raise self._failed(e) from e
         except StoreError:
@@ -96,6 +100,25 @@ class Store:
     def clock_step(self, t_ns: int, boot_id: str, step_ns: int, detail: str) -> None:
         """The wall clock was set by step_ns at t_ns (wall, after it). Written with the next commit."""
         self._clock_steps.append((t_ns, boot_id, max(-_I64, min(step_ns, _I64)), detail))
+
+    def work(self, job: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `job` in a transaction of its own: the writer's further work (rollups, retention, …) between commits.
+
+        It must be over in some 50 ms. StoreError: nothing of it is stored. What else it raises undoes it and comes out.
+        """
+        conn = self._connection()
+        try:
+            conn.execute("BEGIN IMMEDIATE")
+            found = job(conn)
+            conn.execute("COMMIT")
+        except BaseException as e:
+            if conn.in_transaction:
+                with contextlib.suppress(sqlite3.Error):
+                    conn.execute("ROLLBACK")
+            if isinstance(e, sqlite3.Error):
+                raise self._failed(e) from e
+            raise
+        return found
 
     def close(self) -> None:
         """Fold the log into the database: a stopped rig has no -wal file."""
@@ -143,7 +166,9 @@ class Store:
             conn.close()
             raise
         self._streams = {StreamKey(*row[:3]): Stream(*row[3:]) for row in rows}
-        self._file = (found.st_dev, found.st_ino)
+        file = (found.st_dev, found.st_ino)
+        self.generation += file != self._file
+        self._file = file
         self._doubtful = False
         self._conn = conn
 
@@ -218,6 +243,7 @@ class Store:
         items: Sequence[Item],
         published: Published,
         keys: Sequence[StreamKey],
+        moves: Sequence[Move],
         *,
         each: bool,
     ) -> dict[StreamKey, Stream]:
@@ -232,6 +258,8 @@ class Store:
             for key, frame, worst in self._minutes.due():
                 work.try_insert("health", health_row(frame, worst, work.id_of(key)))
             work.insert("clock_steps", self._clock_steps)
+            for move in moves:
+                progress.write(conn, move)
             streams = work.finish()
             conn.execute("COMMIT")
         except BaseException:

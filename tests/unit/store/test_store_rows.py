@@ -44,7 +44,7 @@ def test_pump_events(store: Store, maker: Any, rows: Any) -> None:
     (row,) = stored(store, rows, "pump_events", item)
     expected = {"t_ns": T, "pump": "water", "event": "done", "action": "dispense", "direction": "forward", "ml": 2.5}
     expected |= {"seconds": None, "hz": None, "steps": None, "command_id": "c1", "reason": None, "stream_id": 1}
-    assert row == {**expected, "frame_seq": 1}
+    assert row == {**expected, "frame_seq": 1, "t_orig_ns": None}
 
 
 def test_arm_commands(store: Store, maker: Any, rows: Any) -> None:
@@ -64,7 +64,7 @@ def test_arm_commands(store: Store, maker: Any, rows: Any) -> None:
     (row,) = stored(store, rows, "dds_commands", item)
     expected = {"ts": T / 1e9, "ts_mono": 5e-9, "seq": 4, "funcode": 1, "joint_id": 3, "target_value": 12.5}
     expected |= {"data_json": '{"id":3,"angle":12.5}', "correlation_id": None, "raw_len": 70, "address": 1}
-    assert row == {**expected, "stream_id": 1, "frame_seq": 1}
+    assert row == {**expected, "stream_id": 1, "frame_seq": 1, "t_orig_ns": None}
 
 
 def test_angles_of_the_servos_have_no_address(store: Store, maker: Any, rows: Any) -> None:
