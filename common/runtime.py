@@ -25,6 +25,7 @@ from common.log import Log
 from common.notify import Notifier
 from common.paths import Folders, Lock
 from common.realtime import Pace
+from common.secrets import Secrets
 
 _PAGE = resource.getpagesize()
 
@@ -32,8 +33,11 @@ _PAGE = resource.getpagesize()
 class Runtime:
     """A daemon's way to the rig: publish, lose, pace, commands. Made by `entry`, closed when run() returns."""
 
-    def __init__(self, src: str, config: Config, folders: Folders, log: Log, *, journaled: bool) -> None:
+    def __init__(
+        self, src: str, config: Config, folders: Folders, log: Log, *, journaled: bool, secrets: Secrets | None = None
+    ) -> None:
         self.src, self.config, self.folders, self.log = src, config, folders, log
+        self.secrets = secrets or Secrets(folders.data / ".env")
         self.node = config.node
         self.run_id = os.urandom(8).hex()
         self.context: zmq.Context[Any] = zmq.Context()

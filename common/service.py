@@ -15,6 +15,7 @@ from common.log import Log
 from common.realtime import pin
 from common.rig import PARENT
 from common.runtime import Runtime
+from common.secrets import Secrets
 
 _PR_SET_PDEATHSIG = 1
 _STACK_BYTES = 8 << 20  # msgspec goes thousands of levels deep into what a stranger sends before it refuses
@@ -57,7 +58,7 @@ def entry(
         folders = loaded.folders(args.data, args.run_dir)
         threading.stack_size(_STACK_BYTES)
         pin(cfg.cpu, src, log)
-        rt = Runtime(src, config, folders, log, journaled=journaled)
+        rt = Runtime(src, config, folders, log, journaled=journaled, secrets=Secrets(loaded.env_file))
     except RigbusError as e:
         log.error(str(e))
         return e.exit_code

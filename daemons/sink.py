@@ -82,7 +82,7 @@ def run(rt: Runtime, cfg: SinkConfig) -> None:
     store = Store.open(str(rt.folders.store), cfg.synchronous)
     intake = Intake(rt.context, rt.config, rt.folders, store.cursors(), rt.log)
     intake.on_health = store.health
-    outputs = Outputs(rt.config, rt.folders.data, str(rt.folders.store), rt.log)
+    outputs = Outputs(rt.config, rt.folders.data, str(rt.folders.store), rt.log, rt.secrets)
     outputs.follow(store.generation)
     committer = Committer(rt, cfg, store, intake, outputs)
     try:

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from common.config import locate
+from common.config import dotenv, locate
 from common.config.check import check
 from common.config.environment import overlay
 from common.config.keys import Path, dotted
@@ -34,6 +34,11 @@ class Loaded(msgspec.Struct, frozen=True):
         """The data and the run folder; the arguments are those of the command line. See `locate.resolve_paths`."""
         return locate.resolve_paths(self.config, self.sources[0], data, run_dir)
 
+    @property
+    def env_file(self) -> FilePath:
+        """`.env`, which may not exist."""
+        return dotenv.file_of(self.sources[0])
+
 
 def load(path: str | None = None, environ: Mapping[str, str] = os.environ) -> Loaded:
     """The configuration that `path` names, else RIGBUS_CONFIG, else the first of the usual places.
@@ -46,7 +51,8 @@ def load(path: str | None = None, environ: Mapping[str, str] = os.environ) -> Lo
     tree = read(main, 0)
     for order, file in enumerate(files[1:], start=1):
         tree = merge(tree, read(file, order))
-    tree = overlay(tree, Config, environ, len(files))
+    tree = dotenv.overlay(tree, main, environ, len(files))
+    tree = overlay(tree, Config, environ, len(files) + 1)
     config = msgspec.convert(plain(tree, Config), Config)
     where = dict(origins(tree))
     check(config, where, tree.source)

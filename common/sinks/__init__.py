@@ -11,6 +11,7 @@ from typing import Any
 from common.config.schema import Config
 from common.errors import ConfigError
 from common.log import Log
+from common.secrets import Secrets
 from common.sinks.output import Output, Place
 
 SHIPPED = {
@@ -39,10 +40,10 @@ def enabled(config: Config) -> dict[str, tuple[str, dict[str, Any]]]:
     return found
 
 
-def open_output(name: str, config: Config, data: Path, log: Log) -> Output:
+def open_output(name: str, config: Config, data: Path, log: Log, secrets: Secrets) -> Output:
     """An enabled output, opened: it has not looked at any server or folder yet. Raises ConfigError."""
     driver, options = enabled(config)[name]
-    output: Output = find(driver)(Place(name, config, data, log, options))
+    output: Output = find(driver)(Place(name, config, data, log, secrets, options))
     return output
 
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol
 
 from common.config.schema import Config
 from common.log import Log
+from common.secrets import Secrets
 from common.store.moves import FileState, Refused
 
 Row = tuple[Any, ...]
@@ -35,6 +36,7 @@ class Place(NamedTuple):
     config: Config
     data: Path
     log: Log
+    secrets: Secrets
     options: Mapping[str, Any]
 
 

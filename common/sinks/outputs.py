@@ -7,6 +7,7 @@ from typing import Any
 from common import sinks
 from common.config.schema import Config
 from common.log import Log
+from common.secrets import Secrets
 from common.sinks.consumer import Consumer, Gate
 from common.store.moves import Move
 
@@ -14,10 +15,10 @@ from common.store.moves import Move
 class Outputs:
     """Made after the store is open. `moves` before each commit, `committed` after it."""
 
-    def __init__(self, config: Config, data: Path, store: str, log: Log) -> None:
+    def __init__(self, config: Config, data: Path, store: str, log: Log, secrets: Secrets) -> None:
         """Raises ConfigError."""
         self.gate = Gate()
-        opened = {name: sinks.open_output(name, config, data, log) for name in sinks.enabled(config)}
+        opened = {name: sinks.open_output(name, config, data, log, secrets) for name in sinks.enabled(config)}
         self.consumers = [Consumer(name, output, store, self.gate, log) for name, output in opened.items()]
         self._generation: int | None = None
         for consumer in self.consumers:

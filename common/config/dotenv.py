@@ -1,0 +1,70 @@
+"""`.env` and the variables of the meter-pulse seed: over the configuration's files, under RIGBUS__ variables."""
+
+from collections.abc import Mapping
+from pathlib import Path as FilePath
+from typing import Any
+
+from common.config.locate import CHECKOUT
+from common.config.schema import Config
+from common.config.tree import Source, Table, build, merge
+
+# name → key of the configuration. Tokens are no configuration: common/secrets.py reads them.
+KEYS = {
+    "INFLUX_ORG": ("sink", "influx", "org"),
+    "INFLUX_HOST": ("sink", "influx", "url"),
+    "RAW_BUCKET": ("sink", "influx", "raw_bucket"),
+    "B1M_BUCKET": ("sink", "influx", "b1m_bucket"),
+    "B5M_BUCKET": ("sink", "influx", "b5m_bucket"),
+    "B1H_BUCKET": ("sink", "influx", "b1h_bucket"),
+    "MEASUREMENT": ("sink", "influx", "measurement"),
+    "TELEMETRY_RETENTION_DAYS": ("sink", "retention_days"),
+}
+_NUMBERS = ("TELEMETRY_RETENTION_DAYS",)
+
+
+def file_of(main: FilePath) -> FilePath:
+    """The `.env` in use, which may not exist: the one beside the configuration, else the one in the checkout."""
+    beside = main.parent / ".env"
+    return (beside if beside.exists() else CHECKOUT / ".env").absolute()
+
+
+def read(file: FilePath) -> dict[str, str]:
+    """Its keys; none where it is not there or cannot be read."""
+    if not file.is_file():
+        return {}
+    from dotenv import dotenv_values  # here: most daemons have no .env to read
+
+    try:
+        values = dotenv_values(file, interpolate=False)
+    except (OSError, UnicodeDecodeError):
+        return {}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def overlay(base: Table, main: FilePath, environ: Mapping[str, str], order: int) -> Table:
+    """`base` with each of KEYS that is set to something on top: by the environment, else by `.env`. ConfigError."""
+    file = file_of(main)
+    in_file, tree = read(file), base
+    for name, path in KEYS.items():
+        for values, where in ((environ, f"environment {name}"), (in_file, f"{file}: {name}")):
+            text = values.get(name, "").strip()
+            if text:
+                source = Source(order, where, 0)
+                tree = merge(tree, build(_nested(path, _value(name, text)), Config, lambda _, s=source: s))  # type: ignore[misc]
+                break
+    return tree
+
+
+def _value(name: str, text: str) -> Any:
+    if name not in _NUMBERS:
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        return text  # build says what is wrong with it
+
+
+def _nested(path: tuple[str, ...], value: Any) -> dict[str, Any]:
+    for key in reversed(path):
+        value = {key: value}
+    return value  # type: ignore[no-any-return]

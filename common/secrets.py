@@ -1,0 +1,50 @@
+"""Tokens: from the environment, from systemd credentials, from `.env`; never from the command line, never printed."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from common.config.dotenv import read
+
+
+class Secret:
+    """A token that does not show itself: its text and repr are dots. `reveal()` only where it is sent."""
+
+    def __init__(self, value: str, source: str) -> None:
+        self._value, self.source = value, source
+
+    def reveal(self) -> str:
+        return self._value
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+    def __repr__(self) -> str:
+        return "…"
+
+    __str__ = __repr__
+
+
+class Secrets:
+    """file: `.env`, which may not exist. It is read anew at each `get`: a token that is mended is found."""
+
+    def __init__(self, file: Path, environ: Mapping[str, str] = os.environ) -> None:
+        self.file, self._environ = file, environ
+
+    def get(self, *names: str) -> Secret:
+        """The first of the names that is set anywhere; an empty Secret where none is."""
+        for name in names:
+            for value, source in self._places(name):
+                if value.strip():
+                    return Secret(value.strip(), source)
+        return Secret("", "")
+
+    def _places(self, name: str) -> list[tuple[str, str]]:
+        found = [(self._environ.get(name, ""), "the environment")]
+        folder = self._environ.get("CREDENTIALS_DIRECTORY")
+        if folder:
+            try:
+                found.append(((Path(folder) / name).read_text(), "systemd credentials"))
+            except (OSError, UnicodeDecodeError):
+                pass
+        return [*found, (read(self.file).get(name, ""), str(self.file))]
