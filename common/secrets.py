@@ -24,6 +24,9 @@ class Secret:
 
     __str__ = __repr__
 
+    def __format__(self, spec: str) -> str:
+        return format(repr(self), spec)
+
 
 class Secrets:
     """file: `.env`, which may not exist. It is read anew at each `get`: a token that is mended is found."""

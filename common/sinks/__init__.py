@@ -65,5 +65,5 @@ def find(driver: str) -> Any:
     try:
         return getattr(import_module(module), attribute)
     except ImportError as e:
-        extra = EXTRAS.get(driver, "dev")
-        raise ConfigError(f"output {driver}: {e}; its libraries: .venv/bin/pip install -e '.[{extra}]'") from None
+        mend = f"; its libraries: .venv/bin/pip install -e '.[{EXTRAS[driver]}]'" if driver in EXTRAS else ""
+        raise ConfigError(f"output {driver}: {e}{mend}") from None

@@ -3,9 +3,11 @@
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import tomllib
 from pathlib import Path
 
@@ -14,7 +16,8 @@ import pytest
 TEXT = (Path(__file__).parents[2] / "docs/extend.md").read_text()
 PYTHON = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
 TOML = [tomllib.loads(block) for block in re.findall(r"```toml\n(.*?)```", TEXT, re.DOTALL)]
-MODULES = dict(zip(("rigbus_counter", "rigbus_load"), PYTHON, strict=False))
+MODULES = dict(zip(("rigbus_counter", "rigbus_load", "rigbus_collector"), PYTHON, strict=False))
+PROJECT, MINE, OUTPUT = (next(t for t in TOML if key in t) for key in ("project", "pulse", "sink"))
 CHIP = "/sys/bus/counter/devices/counter0"
 
 
@@ -27,7 +30,7 @@ def package(tmp_path):
     for name, source in MODULES.items():
         assert f"`{name}.py`" in TEXT
         (site / f"{name}.py").write_text(source)
-    project = TOML[0]["project"]
+    project = PROJECT["project"]
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
     points = "".join(
         f"[{group}]\n" + "".join(f"{name} = {value}\n" for name, value in entries.items())
@@ -55,14 +58,14 @@ def counter(tmp_path):
 @pytest.fixture
 def config(tmp_path, counter):
     """The configuration of the document, with the file in place of the counter."""
-    text = re.findall(r"```toml\n(.*?)```", TEXT, re.DOTALL)[1]
+    (text,) = (t for t in re.findall(r"```toml\n(.*?)```", TEXT, re.DOTALL) if "[pulse]" in t)
     assert text.count(CHIP) == 1
     path = tmp_path / "mine.toml"
     path.write_text(text.replace(CHIP, str(counter[0])))
     return path
 
 
-@pytest.mark.parametrize("source", PYTHON, ids=["edges", "sampler", "daemon"])
+@pytest.mark.parametrize("source", PYTHON, ids=["edges", "sampler", "output", "daemon"])
 def test_an_example_fits_on_a_screen(source):
     assert len(source.splitlines()) <= 40
 
@@ -107,8 +110,56 @@ def test_a_counter_that_is_not_there_is_said_in_one_line(package, config, counte
     assert "Traceback" not in done.stderr
 
 
+class Lines:
+    """The collector at the other end: answers each burst of whole lines, and hangs up when it is told to."""
+
+    def __init__(self):
+        self.server = socket.create_server(("127.0.0.1", 0))
+        self.lines = []
+        self.deaf = False
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self):
+        while True:
+            try:
+                conn, _ = self.server.accept()
+            except OSError:
+                return
+            with conn:
+                while data := conn.recv(1 << 20):
+                    while not data.endswith(b"\n"):
+                        data += conn.recv(1 << 20)
+                    if self.deaf:
+                        break  # what came is lost with the connection
+                    self.lines += [json.loads(line) for line in data.splitlines()]
+                    conn.sendall(b"ok\n")
+
+
+def test_the_shown_output_gets_every_row_also_after_it_was_away(live_rig, package, config, tmp_path):
+    lines = Lines()
+    settings = OUTPUT["sink"]["output"]["lines"]
+    assert settings["options"]["port"] == 5170
+    port = lines.server.getsockname()[1]
+    mine = f'[sink.output.lines]\ndriver = "{settings["driver"]}"\noptions = {{ host = "127.0.0.1", port = {port} }}\n'
+    ours = tmp_path / "output.toml"
+    ours.write_text(f'{mine}[pulse]\nchannel = [{{ name = "import", line = 1, imp_per_kwh = 50000.0 }}]\n')
+    rig = live_rig("--only", "bus,sink,pulse", config=ours, PYTHONPATH=str(package))
+    rig.wait(lambda: len(lines.lines) > 5)
+    lines.deaf = True
+    rig.wait(lambda: "collector 127.0.0.1: it did not say ok" in rig.log())
+    rig.wait(lambda: rig.ask("sink", {"id": 1, "op": "status"})["outputs"]["lines"]["state"] == "waiting")
+    lines.deaf = False
+    rig.wait(lambda: "lines: goes on" in rig.log())
+    assert rig.stop() == 0, rig.log()
+    lines.server.close()
+    stored = json.loads(rig.rigbus("query", "pulses", "--json", "--last", "100000").out)
+    got = {line["id"]: (line["t_ns"], line["channel"], line["total"]) for line in lines.lines}
+    assert list(got.values()) == [(row["t_ns"], row["channel"], row["total"]) for row in stored]
+    assert rig.log().count("did not say ok") == 1
+
+
 def test_the_shown_daemon_publishes_and_the_sink_takes_its_frames(live_rig, tmp_path):
-    source = PYTHON[2]
+    source = PYTHON[3]
     assert source.count("config.load") == 1
     own = "__import__('types').SimpleNamespace(every_s=0.1, cpu='none')"  # in place of the table in the schema
     script = tmp_path / "load.py"

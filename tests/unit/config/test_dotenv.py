@@ -1,0 +1,85 @@
+"""`.env` with the meter-pulse seed's keys: environment beats `.env` beats the files; tokens never show themselves."""
+
+from pathlib import Path
+
+import pytest
+
+from common.config.dotenv import KEYS
+from common.config.load import load
+from common.errors import ConfigError
+from common.secrets import Secret, Secrets
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    file = tmp_path / "rigbus.toml"
+    file.write_text('[sink.influx]\norg = "toml"\nraw_bucket = "toml_raw"\nurl = "http://toml:1"\n')
+    return file
+
+
+def test_the_order_is_environment_dotenv_files(config, tmp_path):
+    (tmp_path / ".env").write_text('INFLUX_ORG="from dotenv"\nINFLUX_HOST=http://dotenv:8086\n# RAW_BUCKET=no\n')
+    loaded = load(str(config), {"INFLUX_HOST": "http://environment:8086"})
+    influx = loaded.config.sink.influx
+    assert (influx.org, influx.url, influx.raw_bucket) == ("from dotenv", "http://environment:8086", "toml_raw")
+    assert str(loaded.origins[("sink", "influx", "url")]) == "environment INFLUX_HOST"
+    assert str(loaded.origins[("sink", "influx", "org")]) == f"{tmp_path / '.env'}: INFLUX_ORG"
+    loaded = load(str(config), {"INFLUX_HOST": "http://x", "RIGBUS__SINK__INFLUX__URL": "http://last:1"})
+    assert loaded.config.sink.influx.url == "http://last:1"
+
+
+def test_every_key_of_the_seed_is_taken(config, tmp_path):
+    (tmp_path / ".env").write_text("".join(f"{name}=12\n" for name in KEYS))
+    found = load(str(config), {}).config.sink
+    assert found.retention_days == 12.0
+    influx = found.influx
+    assert {influx.raw_bucket, influx.b1m_bucket, influx.b5m_bucket, influx.b1h_bucket, influx.measurement} == {"12"}
+
+
+@pytest.mark.parametrize("text", ["-3", "0", "a week"])
+def test_a_wrong_value_is_one_line_with_its_place(config, tmp_path, text):
+    (tmp_path / ".env").write_text(f"TELEMETRY_RETENTION_DAYS={text}\n")
+    with pytest.raises(ConfigError) as e:
+        load(str(config), {})
+    assert f"{tmp_path / '.env'}: TELEMETRY_RETENTION_DAYS: sink.retention_days: expected a number over 0" in str(
+        e.value
+    )
+    assert "\n" not in str(e.value)
+
+
+def test_an_empty_value_is_none(config, tmp_path):
+    (tmp_path / ".env").write_text("INFLUX_ORG=\nRAW_BUCKET=  \n")
+    influx = load(str(config), {"INFLUX_ORG": ""}).config.sink.influx
+    assert (influx.org, influx.raw_bucket) == ("toml", "toml_raw")
+
+
+def test_a_dotenv_that_is_no_text_is_as_none(config, tmp_path):
+    (tmp_path / ".env").write_bytes(b"INFLUX_ORG=\xff\xfe\n")
+    assert load(str(config), {}).config.sink.influx.org == "toml"
+
+
+def test_tokens_come_from_the_environment_then_credentials_then_dotenv(tmp_path):
+    env, credentials = tmp_path / ".env", tmp_path / "cred"
+    credentials.mkdir()
+    secrets = Secrets(env, {})
+    assert not secrets.get("INFLUX_WRITE_TOKEN", "INFLUX_TOKEN")
+    env.write_text("INFLUX_WRITE_TOKEN=from-dotenv\nINFLUX_TOKEN=admin\n")
+    assert secrets.get("INFLUX_WRITE_TOKEN", "INFLUX_TOKEN").reveal() == "from-dotenv"
+    (credentials / "INFLUX_WRITE_TOKEN").write_text("from-systemd\n")
+    with_systemd = {"CREDENTIALS_DIRECTORY": str(credentials)}
+    assert Secrets(env, with_systemd).get("INFLUX_WRITE_TOKEN").reveal() == "from-systemd"
+    both = {**with_systemd, "INFLUX_WRITE_TOKEN": "from-environment"}
+    found = Secrets(env, both).get("INFLUX_WRITE_TOKEN")
+    assert (found.reveal(), found.source) == ("from-environment", "the environment")
+
+
+def test_a_token_is_found_when_it_is_mended(tmp_path):
+    secrets = Secrets(tmp_path / ".env", {})
+    assert not secrets.get("INFLUX_TOKEN")
+    (tmp_path / ".env").write_text("INFLUX_TOKEN=new\n")
+    assert secrets.get("INFLUX_TOKEN").reveal() == "new"
+
+
+def test_a_token_does_not_show_itself():
+    secret = Secret("hunter2", "the environment")
+    assert "hunter2" not in f"{secret} {secret!r} {secret:>5} {[secret]} {vars(secret).keys()}"
