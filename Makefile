@@ -4,12 +4,13 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
   $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && { echo $$p; break; }; done)
 BIN := .venv/bin
 PYTEST_ARGS ?=
+SERVERS := $(CURDIR)/.venv/servers
 
-.PHONY: help setup run test test-deps lint bench lab clean
+.PHONY: help setup run test test-deps lint bench lab setup-influxdb verify delete-buckets clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .venv/bin/python:
 	@test -n "$(PYTHON)" || { echo "rigbus needs Python 3.11, 3.12 or 3.13; none was found (PYTHON=/path/to/python3.11 names one)"; exit 1; }
@@ -30,13 +31,19 @@ help: ## show this list
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
+.venv/.influx: .venv/.run
+	@$(BIN)/python -c 'import influxdb_client, urllib3' 2>/dev/null || { \
+	  echo "installing what InfluxDB needs into .venv"; \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[influx]'; }
+	@touch $@
+
 setup: .venv/.run ## the environment in .venv (run and test do it by themselves)
 
 run: .venv/.run ## the rig on simulated devices, until Ctrl-C
 	@exec $(BIN)/rigbus run
 
 test: .venv/.dev ## all tests but the slow ones (SLOW=1: those too)
-	@$(BIN)/python -m pytest $(if $(SLOW),,-m "not slow and not lab") $(if $(SLOW),-m "not lab") $(PYTEST_ARGS)
+	@RIGBUS_TEST_SERVERS_PATH="$(SERVERS)/usr/bin" $(BIN)/python -m pytest $(if $(SLOW),,-m "not slow and not lab") $(if $(SLOW),-m "not lab") $(PYTEST_ARGS)
 
 lint: .venv/.dev ## ruff, mypy --strict, import-linter
 	@$(BIN)/ruff check .
@@ -50,9 +57,25 @@ bench: .venv/.dev ## what rigbus costs, beside a baseline run at the same time
 lab: .venv/.dev ## the hardware tests, in a virtual machine with kernel GPIO
 	@$(BIN)/python tests/lab/run.py $(PYTEST_ARGS)
 
+setup-influxdb: .venv/.influx ## buckets, Flux tasks and tokens in the InfluxDB of .env; mends what is missing
+	@$(BIN)/rigbus influx setup --save
+
+verify: .venv/.influx ## what is there and works, and what mends the rest: devices, InfluxDB
+	@$(BIN)/rigbus doctor --influx
+
+delete-buckets: .venv/.influx ## delete those buckets with all data, after the word DELETE
+	@$(BIN)/rigbus influx delete
+
 test-deps: ## apt packages that some tests need (root)
 	@grep -v '^#' tests/apt.txt tests/lab/apt.txt | cut -d: -f2 | sort -u | \
 	  { apt-get update -qq && xargs env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends >/dev/null; }
+	@command -v npm >/dev/null || DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nodejs npm >/dev/null
+	@# servers are unpacked, not installed: no service is started or enabled
+	@test -x "$(SERVERS)/usr/bin/influxd" || { command -v influxd && command -v victoria-metrics; } >/dev/null || { \
+	  work=$$(mktemp -d) && mkdir -p "$(SERVERS)" && cd "$$work" && \
+	  apt-get -qq -o APT::Sandbox::User=root download influxdb victoria-metrics && \
+	  for file in *.deb; do dpkg -x "$$file" "$(SERVERS)"; done || \
+	  echo "apt has no influxdb or no victoria-metrics here: their tests skip"; rm -rf "$$work"; }
 
 clean: ## remove .venv (never data)
 	rm -rf .venv

@@ -1,11 +1,23 @@
 """The clocks of a rig: CLOCK_BOOTTIME for capture stamps (counts suspend), wall time derived, boot id for identity."""
 
-import os
 import time
+from collections.abc import Callable
 from functools import cache
+from pathlib import Path
+from typing import Protocol
 
+RELEASED_S = 1_793_491_200  # 2026-11-01: a clock that shows an earlier time has not been set
 _TIME_ERROR = 5  # what adjtimex(2) returns for a clock that is not synchronised
-_TIMESYNCD = "/run/systemd/timesync/synchronized"
+_TIMESYNCD = "run/systemd/timesync/synchronized"
+
+
+class Clock(Protocol):
+    """The clocks of a machine, as this module has them: what judges stamps takes one, so that it can be tried."""
+
+    def wall_ns(self) -> int: ...
+    def boot_ns(self) -> int: ...
+    def boot_id(self) -> str: ...
+    def is_sane(self) -> bool: ...
 
 
 def boot_ns() -> int:
@@ -58,9 +70,35 @@ def boot_id() -> str:
         return f.read().strip().replace("-", "")
 
 
-def is_synchronised() -> bool:
-    """Whether the kernel calls its clock synchronised (NTP, PTP or GPS set it), or systemd-timesyncd has set it."""
+def kernel_synchronised() -> bool:
+    """Whether the kernel calls its clock synchronised (NTP, PTP or GPS set it)."""
     import ctypes  # here: few ask
 
     timex = ctypes.create_string_buffer(512)  # struct timex, zeroed: modes 0 only reads
-    return ctypes.CDLL(None).adjtimex(timex) not in (-1, _TIME_ERROR) or os.path.exists(_TIMESYNCD)
+    return ctypes.CDLL(None).adjtimex(timex) not in (-1, _TIME_ERROR)
+
+
+def is_synchronised(root: Path = Path("/"), kernel: Callable[[], bool] = kernel_synchronised) -> bool:
+    """Whether the kernel calls its clock synchronised, or systemd-timesyncd has set it. root: where /run is."""
+    return kernel() or (root / _TIMESYNCD).exists()
+
+
+def is_sane(root: Path = Path("/"), kernel: Callable[[], bool] = kernel_synchronised) -> bool:
+    """Whether the wall clock has been set: it is synchronised, or came from a hardware clock that goes right.
+
+    Such a one is later than the release, and so is the wall clock: it may not have been read. root: where /run and
+    /sys are.
+    """
+    if is_synchronised(root, kernel):
+        return True
+    return wall_ns() >= RELEASED_S * 10**9 and any(
+        _seconds(path) >= RELEASED_S for path in (root / "sys/class/rtc").glob("rtc*/since_epoch")
+    )
+
+
+def _seconds(path: Path) -> int:
+    """0 for a clock that cannot be read: its battery is empty, or it has never been set."""
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):
+        return 0

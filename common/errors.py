@@ -4,6 +4,7 @@ RigbusError           1   the answer is no, or the work failed
 ├── UsageError        2   a wrong command line
 ├── DeviceMissing    69   a configured device, or the library for it, is not there
 ├── ConfigError      78   a bad configuration (systemd does not restart on it)
+├── InfluxError       1   the InfluxDB server cannot be reached, or refused; status: HTTP's, where it answered
 ├── JournalError      1   the journal cannot be opened at all
 └── StoreError        1   the database refused; the sink rolls back and tries again
     └── PoisonError   1   one item can never be stored; the sink sets it aside and goes on
@@ -32,6 +33,12 @@ class DeviceMissing(RigbusError):
 
 class ConfigError(RigbusError):
     exit_code = 78
+
+
+class InfluxError(RigbusError):
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class JournalError(RigbusError):

@@ -23,7 +23,7 @@ PARENT = "RIGBUS_SUPERVISOR"  # environment: pid of the `rigbus run` that a daem
 
 DAEMONS = (
     Daemon("bus", BUS, 1.0),
-    Daemon("sink", SINK, 2.0),
+    Daemon("sink", SINK, 5.0),
     Daemon("pulse", PRODUCER, 3.5),
     Daemon("highspeed", PRODUCER, 3.5),
     Daemon("thermostat", PRODUCER, 3.5),

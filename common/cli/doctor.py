@@ -1,15 +1,20 @@
 """`rigbus doctor`: for each configured device what is there, what is missing, and the one command that mends it."""
 
 import argparse
+from collections.abc import Iterable
+from itertools import chain
 
 import msgspec
+from rich.cells import cell_len
 from rich.text import Text
 
-from common.cli.context import add_format, open_config, print_json, wide_console
-from common.doctor import examine
+from common.cli.context import add_format, print_json, wide_console
+from common.config.load import load
+from common.doctor import examine, influx
+from common.doctor.finding import Finding
 
 _STYLE = {"ok": "", "warning": "yellow", "missing": "bold red"}
-_SIGN = {"ok": "✓", "warning": "!", "missing": "✗"}
+_SIGN = {"ok": "✓", "warning": "!", "missing": "❌"}
 
 
 def register(sub: "argparse._SubParsersAction[argparse.ArgumentParser]", common: argparse.ArgumentParser) -> None:
@@ -19,24 +24,40 @@ def register(sub: "argparse._SubParsersAction[argparse.ArgumentParser]", common:
     parser = sub.add_parser(
         "doctor", help="what is there, what is missing, how to mend it", description=text, parents=[common]
     )
+    parser.add_argument(
+        "--influx", action="store_true", help="InfluxDB too where nothing says that it is used (else: where it is)"
+    )
     add_format(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    config, folders = open_config(args)
-    findings, console = [], wide_console()
-    for finding in examine(config, folders):
-        findings.append(finding)
-        if args.format == "json":
+    loaded = load(args.config)
+    folders = loaded.folders(args.data, args.run_dir)
+    found = chain(examine(loaded.config, folders), influx.examine(loaded, asked_for=args.influx))
+    return show(found, as_json=args.format == "json")
+
+
+def show(findings: Iterable[Finding], *, as_json: bool) -> int:
+    """Prints each as it is found; the exit code: 1 if any is missing."""
+    seen, console = [], wide_console()
+    for finding in findings:
+        seen.append(finding)
+        if as_json:
             continue
-        line = Text.assemble(
-            (f"{_SIGN[finding.state]} ", _STYLE[finding.state]), f"{finding.what:<22} {finding.detail}"
-        )
+        sign = _SIGN[finding.state]
+        line = Text.assemble((sign, _STYLE[finding.state]), " " * (3 - cell_len(sign)))
+        line.append(f"{finding.what:<22} {finding.detail}")
         console.print(line, soft_wrap=True)
         if finding.mend:
-            console.print(Text(f"{'':<25}$ {finding.mend}"), soft_wrap=True)
-    ok = all(finding.state != "missing" for finding in findings)
-    if args.format == "json":
-        print_json({"findings": msgspec.to_builtins(findings), "ok": ok})
-    return 0 if ok else 1
+            console.print(Text(f"{'':<26}$ {finding.mend}"), soft_wrap=True)
+    missing = sum(finding.state == "missing" for finding in seen)
+    if as_json:
+        print_json({"findings": msgspec.to_builtins(seen), "ok": not missing})
+    elif missing:
+        console.print(f"\n❌ {missing} of {len(seen)} checks failed; the line after $ mends it, or shows why")
+    else:
+        warned = sum(finding.state == "warning" for finding in seen)
+        passed = f"no check failed, {warned} of {len(seen)} warn" if warned else f"all {len(seen)} checks passed"
+        console.print(f"\n✅ {passed}")
+    return 1 if missing else 0

@@ -3,7 +3,9 @@
 import argparse
 from typing import Any
 
-from common import rig
+import msgspec
+
+from common import rig, wear
 from common.audit import audit
 from common.cli.board import board
 from common.cli.context import add_format, open_config, print_json, wide_console
@@ -28,9 +30,11 @@ def run(args: argparse.Namespace) -> int:
         except RigbusError as e:
             down[daemon.name] = str(e).partition(": ")[2]
     account = audit(config, folders)
+    written = wear.writes([reply["health"]["pid"] for reply in replies.values()], folders.data)
     if args.format == "json":
         daemons = {name: {k: v for k, v in reply.items() if k not in ("id", "ok")} for name, reply in replies.items()}
-        print_json({"node": config.node, "daemons": daemons, "down": down, "audit": account.as_json()})
+        document = {"node": config.node, "daemons": daemons, "down": down, "audit": account.as_json()}
+        print_json({**document, "writes": msgspec.to_builtins(written)})
     else:
         health = {name: reply["health"] for name, reply in replies.items()}
         console = wide_console()
@@ -38,4 +42,6 @@ def run(args: argparse.Namespace) -> int:
         published = sum(s.published for s in account.streams)
         verdict = "balances" if account.ok else "does not balance: rigbus audit"
         console.print(f"account   {published:,} frames published, {verdict}")
+        if replies:
+            console.print(f"writes    {wear.told(written)}")
     return 0 if account.ok and not down else 1

@@ -37,6 +37,7 @@ def check(config: Config, origins: Mapping[Path, Source], root: Source) -> None:
     _check_frames(config, places)
     _check_journal(config, places)
     _check_drivers(config, places)
+    _check_outputs(config, places)
 
 
 _KINDS: dict[str, Literal["edges", "samplers", "steppers"]] = {
@@ -55,6 +56,16 @@ def _check_drivers(config: Config, places: _Places) -> None:
         if part.driver not in names:
             path = (section, "driver")
             refuse(places.source(path), path, f"no driver {literal(part.driver)}; there are: {', '.join(names)}")
+
+
+_OUTPUT_NAMES = ("csv", "influx", "rollups", "store")  # taken, each with cursors or a quarantine of its own
+
+
+def _check_outputs(config: Config, places: _Places) -> None:
+    for name in config.sink.output:
+        if name in _OUTPUT_NAMES:
+            path = ("sink", "output", name)
+            refuse(places.source(path), path, f"this name is taken; another one than {', '.join(_OUTPUT_NAMES)}")
 
 
 def _check_lines(config: Config, places: _Places) -> None:

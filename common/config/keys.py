@@ -91,7 +91,7 @@ def describe(annotation: Any) -> str:
             length = f"{meta.min_length} or more" if meta is not None and meta.min_length else "any length"
             words.append(f"a list of {length}, each {describe(get_args(base)[0])}")
         elif get_origin(base) is dict:
-            words.append("a table of values")
+            words.append("a table of text, numbers, true and false")
         elif meta is not None and meta.description:
             words.append(meta.description)
         else:

@@ -166,9 +166,11 @@ class Intake:
     def _note(self, stream: Stream, last: int, boot_id: str = "") -> None:
         """What a journal says of its run; the bus is not believed in this: anybody can speak there."""
         stream.confirmed = True
-        if last > stream.noted:
-            stream.noted = last
-            self.published[stream.key] = (last, boot_id)
+        told = bool(boot_id) and boot_id != stream.boot_id
+        stream.boot_id = boot_id or stream.boot_id
+        if last > stream.noted or told:
+            stream.noted = max(stream.noted, last)
+            self.published[stream.key] = (stream.noted, stream.boot_id)
 
     def _look_around(self, now: float) -> None:
         """Finds sockets and journals of sources that have not been heard of."""

@@ -33,6 +33,7 @@ class Stream:
         self.state = State.DONE if cursor.closed else State.CATCHUP
         self.last = 0  # highest number said to be published
         self.noted = 0  # what the store was told of it
+        self.boot_id = ""  # "": its journal has not told
         # a journal knows this run: it is not somebody's invention
         self.confirmed = cursor.stored_to > 0 or cursor.published_to > 0
         self.born = 0.0

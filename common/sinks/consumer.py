@@ -52,6 +52,7 @@ class Consumer:
         self._output, self._store, self._gate, self._log = output, store, gate, log
         self._conn: sqlite3.Connection | None = None
         self._position: dict[str, int] = {}
+        self._anew: dict[str, int] = {}  # table → the cursor, while the output reads again what lies before it
         self._again: dict[int, int] = {}  # quarantine id → ticket: sent again, not yet committed
         self._ticket = self._told = 0
         self._pause_s, self._idle_at = _FIRST_PAUSE_S, 0.0
@@ -88,7 +89,7 @@ class Consumer:
             self._lock.notify()
 
     def skip(self, table: str, to_id: int) -> None:
-        """The writer gave up rows up to there, and has accounted for those beyond `reach`."""
+        """The writer gave up rows up to there, and has accounted for those beyond the cursor."""
         with self._lock:
             self._skips[table] = max(self._skips.get(table, 0), to_id)
 
@@ -141,7 +142,7 @@ class Consumer:
         if self._ticket > self._told and self.mailbox.is_committed(self._ticket):
             self._told = self._ticket
             self._output.committed()
-        more = self._send_again()
+        more = not self._is_going_back() and self._send_again()
         for feed in self.feeds:
             more |= self._page(feed)
         if not more and (now := time.monotonic()) >= self._idle_at:
@@ -186,9 +187,11 @@ class Consumer:
     def _send_again(self) -> bool:
         """Quarantined rows that somebody asked to send again; whether there may be more."""
         self._again = {row: ticket for row, ticket in self._again.items() if not self.mailbox.is_committed(ticket)}
+        tables = [feed.table for feed in self.feeds]  # a row of another one waits until the output reads that again
         asked = self._db().execute(
-            "SELECT id, table_name, row_id FROM quarantine WHERE output = ? AND requeued = 1 ORDER BY id LIMIT ?",
-            (self.name, _REQUEUED + len(self._again)),
+            "SELECT id, table_name, row_id FROM quarantine WHERE output = ? AND requeued = 1 "
+            f"AND table_name IN ({', '.join('?' * len(tables))}) ORDER BY id LIMIT ?",
+            (self.name, *tables, _REQUEUED + len(self._again)),
         ).fetchall()  # fmt: skip
         asked = [row for row in asked if row[0] not in self._again]
         for feed in self.feeds:
@@ -223,6 +226,12 @@ class Consumer:
             raise
         self._position = {feed.table: back.get(feed.table, cursors.get(feed.table, 0)) for feed in self.feeds}
         self.reach = dict(cursors)
+        self._anew = {table: cursors[table] for table in back if table in cursors}
+
+    def _is_going_back(self) -> bool:
+        """Whether the output is given again what it had: a row out of turn would stand there twice."""
+        self._anew = {table: to for table, to in self._anew.items() if self._position[table] < to}
+        return bool(self._anew)
 
     def _skip_what_is_gone(self, conn: sqlite3.Connection, feed: Feed, cursors: dict[str, int]) -> None:
         """An output that was switched off holds nothing back: what retention took meanwhile is counted."""
@@ -234,7 +243,7 @@ class Consumer:
         gone = (first or 0) - 1 - cursors[feed.table]
         if gone > 0:
             cursors[feed.table] += gone
-            lost = Lost(feed.table, gone, "pruned", "deleted before the output had them")
+            lost = Lost(feed.table, gone, "pruned", detail="deleted before the output had them")
             self._ticket = self.mailbox.add({feed.table: cursors[feed.table]}, lost=[lost])
 
     # ---- waiting, state, log
@@ -245,8 +254,10 @@ class Consumer:
             self.state, self.reason = "waiting", reason
             log = self._log.error if mending else self._log.warning
             log(f"{self.name}: {reason}", rows_behind=self._count_behind())
-        seconds = self._pause_s * random.uniform(0.5, 1.0) if after_s is None else after_s
-        self._pause_s = min(_LONGEST_PAUSE_S, self._pause_s * 2)
+        seconds = after_s
+        if seconds is None:  # an answer that says when is no reason to wait longer the next time
+            seconds = self._pause_s * random.uniform(0.5, 1.0)
+            self._pause_s = min(_LONGEST_PAUSE_S, self._pause_s * 2)
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0 and self._stop_at is None:
             with self._lock:

@@ -13,7 +13,7 @@ from common.store.moves import Move
 
 
 class Outputs:
-    """Made after the store is open. `moves` before each commit, `committed` after it."""
+    """Made once the store is open. `start` when the gate is set; `moves` before each commit, `committed` after it."""
 
     def __init__(self, config: Config, data: Path, store: str, log: Log, secrets: Secrets) -> None:
         """Raises ConfigError."""
@@ -21,6 +21,8 @@ class Outputs:
         opened = {name: sinks.open_output(name, config, data, log, secrets) for name in sinks.enabled(config)}
         self.consumers = [Consumer(name, output, store, self.gate, log) for name, output in opened.items()]
         self._generation: int | None = None
+
+    def start(self) -> None:
         for consumer in self.consumers:
             consumer.start()
 
@@ -46,6 +48,10 @@ class Outputs:
         for consumer in self.consumers:
             if name in ("", consumer.name):
                 consumer.retry()
+
+    def waiting(self) -> list[str]:
+        """Names of outputs that cannot write now."""
+        return [consumer.name for consumer in self.consumers if consumer.state == "waiting"]
 
     def stop(self, timeout_s: float) -> None:
         """Lets them deliver what is stored, within so long. Their last moves wait for one more commit."""

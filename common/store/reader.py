@@ -23,6 +23,7 @@ from common.store.results import (
     PowerRow,
     PulseRow,
     Range,
+    RollupRow,
     SampleSeries,
     Stats,
     StreamRow,
@@ -105,6 +106,14 @@ class Reader:
         """Names of the sensors of the newest 1,000 chunks (all of a week would take seconds)."""
         newest = "(SELECT sensor FROM sample_chunks ORDER BY id DESC LIMIT 1000)"
         return [name for (name,) in self._all(f"SELECT DISTINCT sensor FROM {newest} ORDER BY sensor")]
+
+    def rollups(self, window_s: int, series: str | None = None, range: Range = ALL) -> list[RollupRow]:
+        """Sums of one series, or of all, in windows of 60, 300 or 3,600 s that begin within the range."""
+        where, values = ("AND series = ?", [series]) if series is not None else ("", [])
+        watts = "iif(series LIKE 'energy/%', sum * 3.6e6 / window_s, NULL)"
+        columns = f"t_ns, window_s, series, n, sum, min, max, last, last_t_ns, {watts}"
+        rows = self._newest(f"{columns} FROM rollups", range, f"AND window_s = ? {where}", [window_s, *values])
+        return [RollupRow(*row) for row in rows]
 
     def streams(self) -> list[StreamRow]:
         """Every run of every source, in the order they were first seen."""

@@ -13,8 +13,8 @@ _MANY_ROWS = {"pulses": "total", "thermostat_readings": "channel"}  # what tells
 def recount(path: Path) -> list[str]:
     """What does not agree, a line each; empty where all does. Raises StoreError. A missing store agrees.
 
-    For each stream: frames found in the data tables + frames without rows = `stored`; no number twice in a table; no
-    number both stored and in a ledger range of frames.
+    For each stream: frames found in the data tables + frames without rows + frames that retention has deleted
+    = `stored`; no number twice in a table; no number both stored and in a ledger range of frames.
     """
     try:
         db, _ = connect(str(path))
@@ -50,11 +50,14 @@ def _recount(db: sqlite3.Connection) -> list[str]:
             faults.append(f"stream {stream}: frame {seq} is both in {table} and in the ledger of losses")
     for src, run, n in db.execute("SELECT src, run, COUNT(*) FROM streams GROUP BY src, run HAVING COUNT(*) > 1"):
         faults.append(f"{src}/{run} stands under {n} nodes: its rows are stored more than once")
-    query = "SELECT id, node || '/' || src || '/' || run, stored, no_rows FROM streams ORDER BY id"
-    for stream, name, stored, no_rows in db.execute(query):
-        counted = found.get(stream, 0) + no_rows
+    columns = {row[1] for row in db.execute("PRAGMA table_info(streams)")}
+    gone = "pruned" if "pruned" in columns else "0"  # a database that its sink has not yet brought up to date
+    query = f"SELECT id, node || '/' || src || '/' || run, stored, no_rows, {gone} FROM streams ORDER BY id"
+    for stream, name, stored, no_rows, pruned in db.execute(query):
+        counted = found.get(stream, 0) + no_rows + pruned
         if counted != stored:
-            faults.append(f"{name}: {stored} frames are said to be stored, {counted} were found")
+            deleted = f", {pruned} of them deleted since" if pruned else ""
+            faults.append(f"{name}: {stored} frames are said to be stored, {counted} were found{deleted}")
     return faults
 
 

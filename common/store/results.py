@@ -104,3 +104,21 @@ class Stats(NamedTuple):
     bytes: int
     free_bytes: int
     wal_bytes: int
+
+
+class RollupRow(NamedTuple):
+    """A series in the window of window_s seconds that begins at t_ns. last: its newest value, of the time last_t_ns.
+
+    watts: of an `energy/…` series the mean power, its sum over the whole window (the newest window is not yet whole).
+    """
+
+    t_ns: int
+    window_s: int
+    series: str
+    n: int
+    sum: float
+    min: float
+    max: float
+    last: float
+    last_t_ns: int
+    watts: float | None

@@ -24,7 +24,7 @@ _STATUS = ("power_status", "enable_status", "error_status", "recv_status", "exec
 _ACK_ADDRESS = 3
 _ACK_FUNCODE = 100  # acks count their function codes from 1 too: moved away, so that funcode = 1 finds angles only
 
-_COLUMNS = {
+COLUMNS = {
     "pulses": "t_ns, channel, total, stream_id, frame_seq",
     "sample_chunks": f"{CHUNK_COLUMNS}, stream_id",
     "thermostat_readings": f"t_ns, device, {', '.join(_READING)}, device_time_s, dialect, extra_json, "
@@ -50,7 +50,7 @@ _COLUMNS = {
 }
 INSERT = {
     table: f"INSERT INTO {table} ({columns}) VALUES ({', '.join('?' * len(columns.split(',')))})"
-    for table, columns in _COLUMNS.items()
+    for table, columns in COLUMNS.items()
 }
 
 

@@ -165,15 +165,16 @@ CREATE TABLE output_cursors (
 """
 
 # t_orig_ns: what a row's time was before it was re-timed, as the clock had not been set when it was stamped.
-_RETIMED = (
+RETIMED = (
     *("pulses", "sample_chunks", "thermostat_readings", "pump_events", "health", "ledger", "dds_commands"),
     *("dds_feedback", "smoother_state", "web_requests", "camera_health", "system_events"),
 )
 _V2 = (
-    "".join(f"ALTER TABLE {table} ADD COLUMN t_orig_ns INTEGER;\n" for table in _RETIMED)
+    "".join(f"ALTER TABLE {table} ADD COLUMN t_orig_ns INTEGER;\n" for table in RETIMED)
     + """
 ALTER TABLE streams ADD COLUMN pruned INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE quarantine ADD COLUMN requeued INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX idx_health_t ON health (t_ns);
 CREATE INDEX idx_quarantine_requeued ON quarantine (output) WHERE requeued = 1;
 
 CREATE TABLE output_files (
@@ -199,17 +200,36 @@ CREATE TABLE rollups (
     max       REAL NOT NULL,
     last      REAL NOT NULL,
     last_t_ns INTEGER NOT NULL,               -- when `last` was
-    UNIQUE (window_s, series, t_ns)
+    UNIQUE (window_s, t_ns, series)
 );
-CREATE INDEX idx_rollups_t ON rollups (window_s, t_ns);
+
+CREATE TABLE open_losses (
+    id        INTEGER PRIMARY KEY AUTOINCREMENT,
+    stream    TEXT NOT NULL UNIQUE,           -- as in the ledger, to which the sum goes
+    count     INTEGER NOT NULL,
+    from_t_ns INTEGER NOT NULL,
+    to_t_ns   INTEGER NOT NULL
+);
 
 CREATE TABLE boots (
-    boot_id      TEXT PRIMARY KEY,
-    held_json    TEXT NOT NULL,               -- table → last id that was stored before the sink saw this boot
-    offset_ns    INTEGER NOT NULL,            -- wall − CLOCK_BOOTTIME as first seen, the clock not being set
-    sane_mono_ns INTEGER,                     -- CLOCK_BOOTTIME of the first look at which it was; NULL: not yet
-    shift_ns     INTEGER,                     -- by which earlier rows are moved; NULL: not known yet
-    retimed      INTEGER NOT NULL DEFAULT 0   -- 1: all of them are
+    boot_id         TEXT PRIMARY KEY,
+    offset_ns       INTEGER NOT NULL,         -- wall − CLOCK_BOOTTIME as last seen
+    unset_offset_ns INTEGER,                  -- as first seen, the clock not being set; NULL: it was, at the first look
+    sane_mono_ns    INTEGER,                  -- CLOCK_BOOTTIME of the first look at which it was set; NULL: not yet
+    sane_offset_ns  INTEGER,                  -- wall − CLOCK_BOOTTIME then: earlier rows are moved to it
+    held_json       TEXT NOT NULL,            -- table → last id that was stored before the sink saw this boot
+    upto_json       TEXT NOT NULL,            -- table → last id at that look: later rows are right from the start
+    released        INTEGER NOT NULL,         -- 1: hold_s was over before that look, outputs got the rows as they were
+    retimed         INTEGER NOT NULL          -- 1: nothing is left to be moved
+);
+
+CREATE TABLE unset_rows (
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
+    boot_id    TEXT NOT NULL,                 -- whose clock is not set, or whose rows are not yet moved
+    table_name TEXT NOT NULL,
+    stream_id  INTEGER,                       -- NULL: of no stream
+    from_id    INTEGER NOT NULL,              -- rows of that stream and table, from here to the next such entry:
+    offset_ns  INTEGER                        -- wall − CLOCK_BOOTTIME of their stamps; NULL: they stay as they are
 );
 """
 )

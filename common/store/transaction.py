@@ -10,8 +10,9 @@ from common import clock, frames
 from common.errors import StoreError
 from common.frames import Samples
 from common.store.assemble import assemble
+from common.store.boots import Batch, Boot, Boots, Mark
 from common.store.items import Closed, Item, Lost, Noise, StreamKey, Taken, Unreadable
-from common.store.rows import INSERT, Row, Rows, rows_of
+from common.store.rows import Row, Rows, health_row, rows_of
 
 # What the data of an item can raise, as against the disk, the file or another process: such an item fails for ever.
 POISON = (
@@ -53,12 +54,15 @@ class _Move:
 class Transaction:
     """One open transaction: `ensure` its streams, `store` the items, `tell` what publishers told, `finish`, COMMIT.
 
-    streams: what is stored so far; not changed. After COMMIT `finish`'s result replaces it.
+    streams, boots: what is stored so far; not changed. After COMMIT `finish`'s result replaces the streams, and `marks`
+    those of the boots. What publishers told comes first: a frame is judged by its boot.
     """
 
-    def __init__(self, conn: sqlite3.Connection, streams: dict[StreamKey, Stream]) -> None:
+    def __init__(self, conn: sqlite3.Connection, streams: dict[StreamKey, Stream], boots: Boots) -> None:
         self._conn = conn
         self._streams = dict(streams)
+        self._boots = boots
+        self.marks: dict[Mark, int | None] = dict(boots.marks)
         self._before = streams
         self._moves: dict[StreamKey, _Move] = {}
 
@@ -83,15 +87,22 @@ class Transaction:
         moves: dict[StreamKey, _Move] = {}
         rows: Rows = {}
         samples: dict[tuple[int, str], list[Samples]] = {}
+        batch = Batch(self._boots, self.marks)
+        boots: dict[int, Boot | None] = {}  # by stream; None: nothing is known of its clock
         last: StreamKey | None = None
         stream_id = 0
         for item in items:
             if isinstance(item, Noise):
-                rows.setdefault("ledger", []).append(_noise(item))
+                ledger = rows.setdefault("ledger", [])
+                ledger.append(_noise(item))
+                batch.account(ledger, len(ledger) - 1, None)
                 continue
             key = item.key
             if key is not last:
-                last, stream_id = key, self._streams[key].id
+                last, stream = key, self._streams[key]
+                stream_id = stream.id
+                boot = boots[stream_id] = self._boots.judging(stream.boot_id)
+                below = boot.judges_below if boot is not None else 0
                 move = moves.get(key) or self._moving(key, moves)
             if isinstance(item, Taken):
                 frame = item.frame
@@ -103,17 +114,30 @@ class Transaction:
                 else:
                     table, new = rows_of(frame, stream_id)
                     if new:
-                        rows.setdefault(table, []).extend(new)
+                        into = rows.setdefault(table, [])
+                        if boot is not None and frame.mono < below:
+                            new = batch.judge(boot, frame, table, stream_id, len(into), new)
+                        into += new
                     else:
                         move.no_rows += 1
                 move.to = frame.seq
                 move.stored += 1
             else:
+                ledger = rows.setdefault("ledger", [])
+                at = len(ledger)
                 _account(item, stream_id, move, rows)
+                batch.account(ledger, at, stream_id)
         for (stream_id, _), of_sensor in samples.items():
-            rows.setdefault("sample_chunks", []).extend((*chunk, stream_id) for chunk in assemble(of_sensor))
-        for table, new in rows.items():
-            self._conn.executemany(INSERT[table], new)
+            into, boot = rows.setdefault("sample_chunks", []), boots[stream_id]
+            # joined by the stamps they came with, so that no chunk holds those of two settings of the clock
+            early = {} if boot is None else {f.seq: f for f in of_sensor if f.mono < boot.judges_below}
+            for chunk in assemble(of_sensor):
+                new = [(*chunk, stream_id)]
+                if boot is not None and (first := early.get(chunk.from_seq)) is not None:
+                    new = list(batch.judge(boot, first, "sample_chunks", stream_id, len(into), new))
+                into += new
+        batch.insert(self._conn, rows)
+        self.marks.update(batch.known)
         self._moves.update(moves)
 
     def store_each(self, items: Sequence[Item]) -> None:
@@ -131,20 +155,20 @@ class Transaction:
                 self.store_each(items[middle:])
         self._conn.execute("RELEASE items")
 
-    def insert(self, table: str, rows: Sequence[Row]) -> None:
-        self._conn.executemany(INSERT[table], rows)
-
-    def try_insert(self, table: str, row: Row) -> bool:
-        """Insert what may be poison; False, and nothing done, where it is."""
+    def health(self, key: StreamKey, frame: frames.Health, worst: frames.Lateness) -> None:
+        """Its row; nothing is done where it is poison."""
+        stream_id = self._streams[key].id
+        batch, boot = Batch(self._boots, self.marks), self._boots.judging(frame.boot_id)
         self._conn.execute("SAVEPOINT row")
         try:
-            self._conn.execute(INSERT[table], row)
-            fits = True
+            rows: Sequence[Row] = [health_row(frame, worst, stream_id)]
+            if boot is not None:
+                rows = batch.judge(boot, frame, "health", stream_id, 0, rows)
+            batch.insert(self._conn, {"health": list(rows)})
+            self.marks.update(batch.known)
         except POISON:
             self._conn.execute("ROLLBACK TO row")
-            fits = False
         self._conn.execute("RELEASE row")
-        return fits
 
     def tell(self, key: StreamKey, published_to: int, boot_id: str) -> None:
         """What a publisher told: the highest number it gave out, and its boot."""
@@ -194,9 +218,11 @@ class Transaction:
         poison = Unreadable(item.key, item.frame.seq, item.topic, _encoded(item.frame), reason, "poison")
         poison = poison._replace(**_tamed(poison))
         rows: Rows = {}
-        _refuse(poison, str(item.frame.__struct_config__.tag), self._streams[item.key].id, rows)
-        for table, new in rows.items():
-            self.insert(table, new)
+        batch, stream_id = Batch(self._boots, self.marks), self._streams[item.key].id
+        _refuse(poison, str(item.frame.__struct_config__.tag), stream_id, rows)
+        batch.account(rows["ledger"], 0, stream_id)
+        batch.insert(self._conn, rows)
+        self.marks.update(batch.known)
         self._moving(item.key, self._moves).to = item.frame.seq
 
 

@@ -13,11 +13,10 @@ from typing import Literal, Self, TypeVar
 
 from common.errors import StoreError
 from common.frames import Health
-from common.store import database, progress
+from common.store import boots, database, progress
 from common.store.items import Closed, Cursor, Item, Lost, Noise, StreamKey, Taken
 from common.store.minutes import Minutes
 from common.store.moves import Move
-from common.store.rows import Row, health_row
 from common.store.transaction import POISON, Stream, Transaction
 
 T = TypeVar("T")
@@ -25,7 +24,6 @@ Published = Mapping[StreamKey, tuple[int, str]]
 NOTHING: Published = MappingProxyType({})
 # What passes by itself, with the connection as good as before; after anything else it is opened anew.
 _PASSING = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL)
-_I64 = 2**63 - 1
 
 
 class Store:
@@ -39,8 +37,9 @@ class Store:
         self._file = (0, 0)
         self._doubtful = False  # an I/O error ended the last connection: what can be read may not be on the disk
         self._streams: dict[StreamKey, Stream] = {}
+        self._unread = False  # what is stored is not what cursors() told
         self._minutes = Minutes()
-        self._clock_steps: list[Row] = []
+        self.boots = boots.Boots()  # to be replaced by what `boots.load` finds after a change of theirs
         self.generation = 0  # rises when the database may be another one: ids that were known are void
 
     @classmethod
@@ -60,6 +59,7 @@ class Store:
         """Every stream with the number up to which it is stored. StoreError: it cannot be opened now."""
         if self._conn is None or self._moved():
             self._connect()
+        self._unread = False
         return {
             key: Cursor(stream.stored_to, stream.closed, stream.published_to) for key, stream in self._streams.items()
         }
@@ -76,7 +76,7 @@ class Store:
         conn = self._connection()
         keys = self._check(items)
         due = self._minutes.due()
-        if not (items or due or moves or self._clock_steps or self._news(published)):
+        if not (items or due or moves or self._news(published)):
             return
         keys += [*published, *(key for key, _, _ in due)]
         try:
@@ -91,15 +91,10 @@ class Store:
             raise
         self._streams = streams
         self._minutes.written(due)
-        self._clock_steps.clear()
 
     def health(self, frame: Health) -> None:
         """Remember a health frame; the next commit in which a row of its source is due writes it."""
         self._minutes.add(frame)
-
-    def clock_step(self, t_ns: int, boot_id: str, step_ns: int, detail: str) -> None:
-        """The wall clock was set by step_ns at t_ns (wall, after it). Written with the next commit."""
-        self._clock_steps.append((t_ns, boot_id, max(-_I64, min(step_ns, _I64)), detail))
 
     def work(self, job: Callable[[sqlite3.Connection], T]) -> T:
         """Run `job` in a transaction of its own: the writer's further work (rollups, retention, …) between commits.
@@ -125,12 +120,15 @@ class Store:
         self._disconnect()
 
     def _connection(self) -> sqlite3.Connection:
-        """The open connection, opened anew where needed. StoreError also where what is stored has changed thereby."""
+        """The open connection, opened anew where needed.
+
+        StoreError also where what is stored has changed thereby, until cursors() was asked: whoever has items for it
+        may not be who met the change.
+        """
         if self._conn is None or self._moved():
-            before = self._streams
             self._connect()
-            if self._streams != before:
-                raise StoreError(f"{self.path}: opened anew, and not as it was left; cursors() tells what is stored")
+        if self._unread:
+            raise StoreError(f"{self.path}: opened anew, and not as it was left; cursors() tells what is stored")
         assert self._conn is not None
         return self._conn
 
@@ -159,13 +157,16 @@ class Store:
             if self._doubtful:
                 database.rewrite(conn)
             found = os.stat(self.path)
+            known = boots.load(conn)
             rows = conn.execute(
                 "SELECT node, src, run, id, boot_id, stored_to, published_to, closed FROM streams"
             ).fetchall()
         except BaseException:
             conn.close()
             raise
-        self._streams = {StreamKey(*row[:3]): Stream(*row[3:]) for row in rows}
+        self.boots = known
+        before, self._streams = self._streams, {StreamKey(*row[:3]): Stream(*row[3:]) for row in rows}
+        self._unread |= self._streams != before
         file = (found.st_dev, found.st_ino)
         self.generation += file != self._file
         self._file = file
@@ -250,14 +251,13 @@ class Store:
         """One transaction; each: item by item where needed, so that none can fail the others. The new streams."""
         conn.execute("BEGIN IMMEDIATE")
         try:
-            work = Transaction(conn, self._streams)
+            work = Transaction(conn, self._streams, self.boots)
             work.ensure(keys)
-            (work.store_each if each else work.store)(items)
             for key, (last, boot_id) in published.items():
                 work.tell(key, last, boot_id)
+            (work.store_each if each else work.store)(items)
             for key, frame, worst in self._minutes.due():
-                work.try_insert("health", health_row(frame, worst, work.id_of(key)))
-            work.insert("clock_steps", self._clock_steps)
+                work.health(key, frame, worst)
             for move in moves:
                 progress.write(conn, move)
             streams = work.finish()
@@ -267,4 +267,5 @@ class Store:
                 with contextlib.suppress(sqlite3.Error):
                     conn.execute("ROLLBACK")
             raise
+        self.boots.marks = work.marks
         return streams

@@ -31,12 +31,15 @@ def values(annotation):
         return st.sampled_from(get_args(base))
     if get_origin(base) is list:
         return st.lists(values(get_args(base)[0]), min_size=meta.min_length or 0, max_size=3)
+    if get_origin(base) is dict:
+        return st.dictionaries(NAMES, values(get_args(base)[1]), max_size=2)
     if base is str:
         return NAMES if meta.pattern else NO_SURROGATES.filter(lambda text: len(text) >= (meta.min_length or 0))
     if base is bool:
         return st.booleans()
     low, high = meta.ge, meta.le
     if base is int:
+        low = -(2**40) if low is None else low
         return st.integers(low, high if high is not None else low + 2**40)
     limit = {"exclude_min": True, "min_value": meta.gt} if meta.gt is not None else {"min_value": low}
     return st.floats(**limit, max_value=high, allow_nan=False, allow_infinity=False)
@@ -144,9 +147,11 @@ def test_layers_without_a_common_leaf_may_change_places(whole, data):
 
 def written(data, path=()):
     """TOML with a header for each table."""
-    rows = [f"{key} = {literal(value)}" for key, value in data.items() if not has_header(value)]
+    rows = [f"{key} = {literal(value)}" for key, value in data.items() if key == "options" or not has_header(value)]
     for key, value in data.items():
         here = (*path, key)
+        if key == "options":
+            continue  # a leaf that is a table
         if isinstance(value, dict):
             rows += [f"[{dotted(here)}]", *written(value, here)]
         elif has_header(value):

@@ -111,7 +111,7 @@ def test_the_command_line_prints_them_and_says_no(tmp_path, capsys):
     words = ["doctor", "--config", str(tmp_path / "r.toml")]
     assert cli.main(words) == 1
     out = capsys.readouterr().out
-    assert "✗ highspeed (mpu6050)" in out
+    assert "❌ highspeed (mpu6050)" in out
     assert "$ ls /dev/i2c-*" in out
     assert cli.main([*words, "--json"]) == 1
     document = json.loads(capsys.readouterr().out)

@@ -21,7 +21,7 @@ CONSOLE = re.findall(r"^\$ python docs/examples/ask\.py var/run/(\w+)\.ctl\.sock
 NO_DDS = find_spec("cyclonedds") is None
 DAEMONS = ("bus", "sink", "pulse", "highspeed", "thermostat", "pump", *(() if NO_DDS else ("dds",)))
 OWN = {  # fields of `status` of one daemon
-    "sink": {"stored_frames", "behind", "noise"},
+    "sink": {"stored_frames", "behind", "noise", "outputs"},
     "highspeed": {"state", "rate_hz", "fault"},
     "thermostat": {"devices"},
     "pump": {"locked", "locked_by", "pumps"},

@@ -1,5 +1,6 @@
 """The drivers and the daemon of docs/extend.md, taken from there, in a live rig."""
 
+import contextlib
 import json
 import os
 import re
@@ -125,13 +126,16 @@ class Lines:
                 conn, _ = self.server.accept()
             except OSError:
                 return
-            with conn:
-                while data := conn.recv(1 << 20):
-                    while not data.endswith(b"\n"):
-                        data += conn.recv(1 << 20)
+            with conn, contextlib.suppress(ConnectionError):
+                data = b""
+                while more := conn.recv(1 << 20):
+                    data += more
+                    if not data.endswith(b"\n"):
+                        continue
                     if self.deaf:
                         break  # what came is lost with the connection
                     self.lines += [json.loads(line) for line in data.splitlines()]
+                    data = b""
                     conn.sendall(b"ok\n")
 
 

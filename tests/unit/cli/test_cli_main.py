@@ -144,7 +144,7 @@ def test_the_status_of_a_stopped_rig_says_so_of_each_daemon(rigbus):
 DOCUMENTS = [
     (["audit", "--json"], 0, {"streams": [], "devices": [], "ok": True}),
     (["audit", "--deep", "--json"], 0, {"streams": [], "devices": [], "ok": True, "faults": []}),
-    (["status", "--json"], 1, {"node", "daemons", "down", "audit"}),
+    (["status", "--json"], 1, {"node", "daemons", "down", "audit", "writes"}),
     (["config", "check", "--json"], 0, {"files": ["r.toml"], "ok": True}),
     (["config", "show", "--json"], 0, {"files", "config", "sources"}),
 ]

@@ -109,3 +109,11 @@ def test_a_host_name_that_is_no_name(wrong, monkeypatch):
     assert wrong("\n[sink]").startswith("r.toml:1: node: expected a name ")
     assert wrong("\n[sink]").endswith(", got the host name 'møller'")
     assert wrong("node = 'm'") is None
+
+
+@pytest.mark.parametrize("name", ["csv", "influx", "rollups", "store"])
+def test_an_output_with_a_name_that_is_taken(wrong, name):
+    assert wrong("[sink.output.mine]\n") is None
+    assert wrong(f"[sink.output.{name}]\n") == (
+        f"r.toml:1: sink.output.{name}: this name is taken; another one than csv, influx, rollups, store"
+    )

@@ -3,7 +3,7 @@
 import os
 from typing import Any
 
-from common.sinks.output import NotNow
+from common.sinks.output import NotNow, Written
 
 
 def cursor(rig: Any) -> int:
@@ -153,3 +153,35 @@ def test_a_store_that_was_replaced_is_read_from_its_start(rig: Any) -> None:
     rig.until(lambda: len(rig.output.got) == 13)
     assert rig.output.got[10:] == [1, 2, 3]
     assert rig.output.restored == [{}, {}]
+
+
+def test_a_requeued_row_of_a_table_that_is_not_read_waits_and_keeps_none_waiting(rig: Any) -> None:
+    rig.output.refuses = {3}
+    rig.commit(10)
+    consumer = rig.consume()
+    rig.until(lambda: consumer.refused == 1)
+    rig.commit()
+    columns = "output, table_name, row_id, reason, t_ns, requeued"
+    sql = f"INSERT INTO quarantine ({columns}) VALUES ('memory', 'x', 1, '', 0, 1)"
+    rig.filler.store.work(lambda conn: [conn.execute(sql) for _ in range(600)])
+    rig.filler.store.work(lambda conn: conn.execute("UPDATE quarantine SET requeued = 1 WHERE table_name = 'pulses'"))
+    rig.output.refuses = set()
+    rig.commit(1)
+    rig.until(lambda: 3 in rig.output.got)
+    rig.commit()
+    idle: list[bool] = []
+    rig.output.idle = lambda: idle.append(True) or Written()
+    rig.until(lambda: idle)
+    assert rig.filler.rows("SELECT table_name, count(*) FROM quarantine GROUP BY 1") == [("x", 600)]
+
+
+def test_a_wait_that_the_other_side_asked_for_makes_no_later_one_longer(rig: Any) -> None:
+    rig.output.fails = NotNow("busy", 0.001)
+    rig.commit(3)
+    consumer = rig.consume()
+    rig.until(lambda: consumer.state == "waiting")
+    before, tries = consumer._pause_s, []
+    write = rig.output.write
+    rig.output.write = lambda table, rows: tries.append(table) or write(table, rows)
+    rig.until(lambda: len(tries) > 20)
+    assert consumer._pause_s == before

@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from retention_rig import Full, Keeper
+from retime_rig import Clocks, Output, Sink
 
 from common import frames, topics
+from common.store import space
 from common.store.items import StreamKey, Taken
 from common.store.writer import Store
 
@@ -95,3 +98,33 @@ def synced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(os, "fsync", watched)
     return found
+
+
+@pytest.fixture
+def make_sink(path: Path) -> Iterator[Callable[..., Sink]]:
+    """make_sink(clocks, *outputs, hold_s=…) → the sink's side of a machine with these clocks."""
+    made: list[Sink] = []
+
+    def make(clocks: Clocks, *outputs: Output, **options: Any) -> Sink:
+        made.append(Sink(path, clocks, *outputs, **options))
+        return made[-1]
+
+    yield make
+    for sink in made:
+        sink.close()
+
+
+@pytest.fixture
+def keeper(path: Path, store: Store) -> Keeper:
+    return Keeper(path, store)
+
+
+@pytest.fixture
+def full(monkeypatch: pytest.MonkeyPatch) -> Full:
+    """full(free, floor): a disk that says so, whatever the file has given back."""
+
+    def set_to(free: int, floor: int) -> None:
+        monkeypatch.setattr(space, "free_bytes", lambda _: free)
+        monkeypatch.setattr(space, "floor_bytes", lambda *_: floor)
+
+    return set_to

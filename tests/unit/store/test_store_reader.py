@@ -14,6 +14,7 @@ from common.store import readonly
 from common.store.items import Lost
 from common.store.reader import Reader, open_reader
 from common.store.results import Range
+from common.store.rows import INSERT
 from common.store.writer import Store
 
 T, STEP = 1_760_000_000_000_000_000, 1_250_000
@@ -197,7 +198,7 @@ def test_a_damaged_chunk_is_named(store: Store, maker: Any, path: Path) -> None:
 
 
 def test_streams_ledger_and_events(store: Store, maker: Any, path: Path) -> None:
-    store.clock_step(T + 2, "boot", -7, "ntp")
+    store.work(lambda conn: conn.execute(INSERT["clock_steps"], (T + 2, "boot", -7, "ntp")))
     pulse = maker.pulse()
     event = maker.take(frames.Event, event_type="estop", source="web", detail="hand", t=T + 3 * S, level="error")
     store.commit([pulse, event, Lost(maker.key, 3, 4, "killed", 0, T + 1)], {maker.key: (9, "b")})

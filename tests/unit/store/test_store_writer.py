@@ -256,17 +256,6 @@ def test_poisonous_health_stops_nothing(store: Store, maker: Any, rows: Any) -> 
     assert rows("SELECT (SELECT count(*) FROM health), (SELECT count(*) FROM pulses)") == [(0, 1)]
 
 
-def test_clock_steps_are_written_once_with_the_next_commit(store: Store, rows: Any) -> None:
-    store.clock_step(T, "boot", -5, "ntp")
-    store.clock_step(T, "boot", 2**70, "")
-    store.commit([])
-    store.commit([])
-    assert rows("SELECT t_ns, boot_id, step_ns, detail FROM clock_steps") == [
-        (T, "boot", -5, "ntp"),
-        (T, "boot", 2**63 - 1, ""),
-    ]
-
-
 def test_a_stream_is_its_node_source_and_run(store: Store, maker: Any, rows: Any) -> None:
     key = StreamKey("rig2", maker.key.src, maker.key.run)
     store.commit([maker.pulse(), Lost(key, 1, 1, "x", 0, 0)])

@@ -85,7 +85,7 @@ def test_fields_and_topics_are_the_same(kind: type[Any]) -> None:
 def test_a_file_of_its_own_holds_the_rows_that_the_store_would(body: mine.Body) -> None:
     table, row = row_of(body, HEAD.t, HEAD.mono)
     their_table, [their_row] = store_rows.rows_of(theirs(body), 5)
-    names = store_rows._COLUMNS[their_table].split(", ")
+    names = store_rows.COLUMNS[their_table].split(", ")
     found = dict(zip(names, their_row, strict=True))
     assert table == their_table
     mine_by_name = dict(zip(COLUMNS[table].split(", "), row, strict=True))
@@ -100,7 +100,7 @@ def test_a_new_file_has_the_stores_own_tables(tmp_path: Path) -> None:
     alone = init_db(tmp_path / "t.db")
     tables = tuple(COLUMNS)
     for table in tables:
-        query = f"PRAGMA table_xinfo({table})"
+        query = f"SELECT * FROM pragma_table_xinfo('{table}') WHERE name != 't_orig_ns'"  # the sink alone moves rows
         assert alone.execute(query).fetchall() == store.execute(query).fetchall()
     query = f"SELECT name FROM sqlite_schema WHERE type = 'index' AND tbl_name IN {tables} ORDER BY name"
     assert alone.execute(query).fetchall() == store.execute(query).fetchall()

@@ -1,0 +1,94 @@
+"""The sink's transactions: what came in, what outputs have done, and between them the store's upkeep."""
+
+import time
+
+from common import clock
+from common.clock import Clock
+from common.config.schema import SinkConfig
+from common.errors import StoreError
+from common.intake.clock_keeper import ClockKeeper
+from common.intake.intake import Intake
+from common.runtime import Runtime
+from common.sinks.outputs import Outputs
+from common.store.upkeep import Upkeep
+from common.store.writer import Store
+
+_MAX_BYTES = 2 << 20  # commit sooner under load: what is acknowledged need not be replayed
+_SUM_UP_S = 0.5  # at the stop
+
+
+class Committer:
+    """One transaction each commit_s; after an error everything is taken again from the journals."""
+
+    def __init__(
+        self, rt: Runtime, cfg: SinkConfig, store: Store, intake: Intake, outputs: Outputs, clocks: Clock = clock
+    ) -> None:
+        self._rt, self._cfg, self._store, self._intake, self._outputs = rt, cfg, store, intake, outputs
+        self._keeper = ClockKeeper(store, outputs.gate, outputs.consumers, rt.config.clock.hold_s, rt.log, clocks)
+        self._upkeep = Upkeep(rt.config, rt.folders.data, rt.log)
+        self._next = time.monotonic() + cfg.commit_s
+        self._ok = True
+        self.frames = 0
+        outputs.follow(store.generation)
+
+    def due(self) -> bool:
+        now, intake = time.monotonic(), self._intake
+        return now >= self._next or (self._ok and (intake.end_seen or intake.taken_bytes > _MAX_BYTES))
+
+    def commit(self, *, last: bool = False) -> None:
+        """Stores what is there. A store that refuses is tried again after a second; nothing piles up meanwhile."""
+        intake, store = self._intake, self._store
+        self._next = time.monotonic() + self._cfg.commit_s
+        try:
+            if not self._ok:
+                intake.rewind(store.cursors())
+            self._keeper.look()
+            intake.items += intake.noise.take(now=last)
+            store.commit(intake.items, intake.published, self._outputs.moves())
+        except StoreError as e:
+            self._refused(e)
+            return
+        if not self._ok:
+            self._rt.log.info("the store takes rows again")
+            self._ok = True
+        self.frames += len(intake.items)
+        intake.stored()
+        intake.resume()
+        self._outputs.committed()
+
+    def between(self) -> None:
+        """What is done between commits, a little at a time."""
+        if not self._ok:
+            return
+        try:
+            self._keeper.look()
+            gate = self._outputs.gate.limits
+            self._upkeep.step(self._store, self._outputs.consumers, gate, settled=self._keeper.settled)
+        except StoreError as e:
+            self._refused(e)
+
+    def finish(self) -> None:
+        """At the stop: sums of what is stored."""
+        try:
+            self._upkeep.finish(self._store, self._outputs.gate.limits, _SUM_UP_S)
+        except StoreError as e:
+            self._refused(e)
+
+    def _refused(self, error: StoreError) -> None:
+        if self._ok:
+            self._rt.log.error("the store refuses; frames stay in the journals", reason=str(error))
+        self._ok = False
+        self._intake.suspend()
+        self._outputs.follow(self._store.generation)
+        self._next = time.monotonic() + 1.0
+        self._upkeep.refused(self._store, self._outputs.consumers, error)
+
+    def report(self) -> None:
+        lags = self._intake.lags()
+        state = "storing" if self._ok else "the store refuses"
+        waiting = "".join(f", {name} waits" for name in self._outputs.waiting())
+        self._rt.say(f"{state}, {self.frames} frames, {sum(lags.values())} behind{waiting}")
+        self._rt.details = {
+            "stored_frames": self.frames, "behind": lags, "noise": self._intake.noise.total,
+            "outputs": self._outputs.status(),
+        }  # fmt: skip

@@ -1,0 +1,208 @@
+"""The numbers in rows of the store, by series and minute: what rollups are made of. Pure: it touches no database.
+
+A series has the name of its kind, device and field; docs/store.md lists them. Values that are NULL, NaN or infinite are
+left out.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from common.store import chunks
+
+Row = tuple[Any, ...]
+FINEST_S = 60  # every other window is a multiple of it
+_FINEST_NS = FINEST_S * 10**9
+_I64_MIN, _I64_MAX = -(2**63), 2**63 - 1
+_BIGGEST = 1.7976931348623157e308
+_BAD_CHUNK = (ValueError, TypeError, OverflowError, msgspec.MsgspecError)
+
+
+class Cell(NamedTuple):
+    """A series in a window. last: the value of the latest time, last_t_ns; of two at that time the greater one."""
+
+    n: int
+    sum: float
+    min: float
+    max: float
+    last: float
+    last_t_ns: int
+
+
+def merge(a: Cell, b: Cell) -> Cell:
+    """Both together, whichever came first; a sum beyond what a float can hold stays at the greatest float."""
+    newer = a if (a.last_t_ns, a.last) > (b.last_t_ns, b.last) else b
+    total = max(-_BIGGEST, min(a.sum + b.sum, _BIGGEST))
+    return Cell(a.n + b.n, total, min(a.min, b.min), max(a.max, b.max), newer.last, newer.last_t_ns)
+
+
+class Source(NamedTuple):
+    """What is read of a table, behind the id, and at most how many rows at once."""
+
+    columns: str
+    page: int
+
+
+_READING = (
+    *("temperature", "i_tec", "pid_output", "adc", "sens", "i_set", "dac_value", "dac_feedback", "tec_i"),
+    *("tec_u_meas", "pid_engaged", "current_swapped", "interval", "device_time_s"),
+)
+_ANGLES = tuple(f"angle{i}" for i in range(7))
+SOURCES: Mapping[str, Source] = {
+    "pulses": Source("t_ns, channel, total", 500),
+    "sample_chunks": Source("t_ns, sensor, n, axes, scale, dtype, dt_ns, encoding, data", 4),
+    "thermostat_readings": Source(f"t_ns, device, channel, {', '.join(_READING)}", 50),
+    "dds_feedback": Source(f"ts, funcode, {', '.join(_ANGLES)}", 100),
+    "smoother_state": Source("ts, joint_id, current", 500),
+    "camera_health": Source("ts, camera_id, actual_fps", 500),
+    "web_requests": Source("ts, endpoint, response_ms", 500),
+}
+
+
+class Sums:
+    """Adds up rows. `cells`: (series, start of the minute in ns) → Cell.
+
+    imp_per_kwh: of the channels that are meters of energy. damaged: told the id of a chunk that cannot be unpacked, and
+    why; it is left out.
+    """
+
+    def __init__(self, imp_per_kwh: Mapping[str, float], damaged: Callable[[int, str], None]) -> None:
+        self.cells: dict[tuple[str, int], Cell] = {}
+        self._imp_per_kwh, self._damaged = imp_per_kwh, damaged
+        self._add: dict[str, Callable[[Row], None]] = {
+            "pulses": self._pulse,
+            "sample_chunks": self._chunk,
+            "thermostat_readings": self._thermostat,
+            "dds_feedback": self._arm,
+            "smoother_state": self._smoother,
+            "camera_health": self._camera,
+            "web_requests": self._web,
+        }
+
+    def add(self, table: str, rows: Sequence[Row]) -> None:
+        """rows: id and the columns of SOURCES[table]."""
+        add = self._add[table]
+        for row in rows:
+            add(row)
+
+    def _put(self, series: str, start: int, cell: Cell) -> None:
+        key = series, start
+        found = self.cells.get(key)
+        self.cells[key] = cell if found is None else merge(found, cell)
+
+    def _one(self, series: str, t_ns: int, value: Any) -> None:
+        if isinstance(value, int | float) and math.isfinite(value):
+            number = float(value)
+            self._put(series, window(t_ns), Cell(1, number, number, number, number, t_ns))
+
+    def _pulse(self, row: Row) -> None:
+        _, t_ns, channel, total = row
+        start = window(t_ns)
+        count = float(total)
+        self._put(f"pulse/{channel}", start, Cell(1, 1.0, count, count, count, t_ns))
+        if imp := self._imp_per_kwh.get(channel):
+            kwh = total / imp
+            self._put(f"energy/{channel}", start, Cell(1, 1 / imp, kwh, kwh, kwh, t_ns))
+
+    def _thermostat(self, row: Row) -> None:
+        _, t_ns, device, channel, *values = row
+        place = f"thermostat/{device}/{'' if channel is None else channel}"
+        for name, value in zip(_READING, values, strict=True):
+            if value is not None:
+                self._one(f"{place}/{name}", t_ns, value)
+
+    def _arm(self, row: Row) -> None:
+        _, ts, funcode, *angles = row
+        if funcode == 1:
+            for i, angle in enumerate(angles):
+                self._one(f"arm/joint{i}", _ns(ts), angle)
+
+    def _smoother(self, row: Row) -> None:
+        _, ts, joint, current = row
+        self._one(f"smoother/{joint}/current", _ns(ts), current)
+
+    def _camera(self, row: Row) -> None:
+        _, ts, camera, fps = row
+        self._one(f"camera/{camera}/fps", _ns(ts), fps)
+
+    def _web(self, row: Row) -> None:
+        _, ts, endpoint, response_ms = row
+        self._one(f"web/{endpoint}/response_ms", _ns(ts), response_ms)
+
+    def _chunk(self, row: Row) -> None:
+        rowid, t_ns, sensor, n, axes_json, scale, dtype, dt_ns, encoding, data = row
+        try:
+            if encoding != chunks.ENCODING:
+                raise ValueError(f"encoding {encoding!r} is not known to this rigbus")
+            axes = msgspec.json.decode(axes_json, type=list[str])
+            counts = chunks.decode(data, n, len(axes), dtype)
+            times = chunks.times(t_ns, dt_ns, n)
+        except _BAD_CHUNK as e:
+            self._damaged(rowid, str(e))
+            return
+        if not n:
+            return
+        series, values = _by_series(axes, counts, scale)
+        names = [f"samples/{sensor}/{name}" for name in series]
+        if window(int(times.min())) == window(int(times.max())):
+            self._samples(names, values, times)
+            return
+        starts = times // _FINEST_NS
+        for start in np.unique(starts):
+            inside = starts == start
+            self._samples(names, values[:, inside], times[inside])
+
+    def _samples(self, names: list[str], values: npt.NDArray[np.float64], times: npt.NDArray[np.int64]) -> None:
+        """values: (series, n) of one minute; times (n,)."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            sums = values.sum(axis=1)
+        if not np.isfinite(sums).all():
+            self._with_holes(names, values, times)
+            return
+        n = len(times)
+        at = n - 1 - int(times[::-1].argmax())
+        last_t_ns = int(times[at])
+        columns = (sums, values.min(axis=1), values.max(axis=1), values[:, at])
+        for name, total, low, high, last in zip(names, *(c.tolist() for c in columns), strict=True):
+            self._put(name, window(last_t_ns), Cell(n, total, low, high, last, last_t_ns))
+
+    def _with_holes(self, names: list[str], values: npt.NDArray[np.float64], times: npt.NDArray[np.int64]) -> None:
+        """As `_samples`, where some are NaN or infinite, or the sum is."""
+        for name, of_series in zip(names, values, strict=True):
+            finite = np.isfinite(of_series)
+            if not finite.any():
+                continue
+            good, at = of_series[finite], times[finite]
+            newest = len(at) - 1 - int(at[::-1].argmax())
+            with np.errstate(over="ignore"):
+                total = max(-_BIGGEST, min(float(good.sum()), _BIGGEST))
+            cell = Cell(len(good), total, float(good.min()), float(good.max()), float(good[newest]), int(at[newest]))
+            self._put(name, window(cell.last_t_ns), cell)
+
+
+def window(t_ns: int, window_s: int = FINEST_S) -> int:
+    """The start of the window that holds t_ns, ns."""
+    return max(_I64_MIN, t_ns - t_ns % (window_s * 10**9))
+
+
+def _ns(ts: float) -> int:
+    return max(_I64_MIN, min(round(ts * 1e9), _I64_MAX))
+
+
+def _by_series(axes: list[str], counts: npt.NDArray[Any], scale: float) -> tuple[list[str], npt.NDArray[np.float64]]:
+    """Names and float64 (series, n): each axis in its unit and, of several, the length of their vector."""
+    names = list(axes)
+    magnitude = len(axes) > 1 and "magnitude" not in axes
+    values = np.empty((len(axes) + magnitude, len(counts)))
+    by_axis = values[: len(axes)]
+    with np.errstate(over="ignore", invalid="ignore"):
+        by_axis[:] = counts.T
+        by_axis *= scale
+        if magnitude:
+            names.append("magnitude")
+            np.sqrt(np.einsum("ij,ij->j", by_axis, by_axis), out=values[-1])
+    return names, values
