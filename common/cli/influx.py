@@ -33,7 +33,7 @@ def register(sub: "argparse._SubParsersAction[argparse.ArgumentParser]", common:
 
     setup = verb("setup", "create what is missing, mend what is wrong: buckets, Flux tasks, tokens", _setup)
     setup.add_argument("--save", action="store_true", help="make the two tokens, and save them in .env (mode 0600)")
-    setup.add_argument("--keep-longer", action="store_true", help="leave a bucket that keeps longer than planned so")
+    setup.add_argument("--shorten", action="store_true", help="also buckets that keep longer: data is deleted")
     setup.add_argument("--dry-run", action="store_true", help="say what would be done, change nothing")
     verb("verify", "look whether all that set-up makes is there and works; exit 1 if anything is not", _verify)
     delete = verb("delete", "delete the four buckets with all their data, the tasks and the tokens", _delete)
@@ -56,7 +56,7 @@ def _set_up(args: argparse.Namespace, place: Site, server: Any) -> int:
     from common.influx import setup
 
     told = _Told(args.format == "json", total=9)
-    options = setup.Options(save=args.save, dry_run=args.dry_run, keep_longer=args.keep_longer)
+    options = setup.Options(save=args.save, dry_run=args.dry_run, shorten=args.shorten)
     steps: list[setup.Step] = []
     with told:
         for part, group in groupby(setup.run(place, server, options), key=lambda step: step.part):

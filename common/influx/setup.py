@@ -24,11 +24,14 @@ class Step(Struct):
 
 
 class Options(Struct, frozen=True):
-    """save: tokens are made and saved in `.env`. keep_longer: a bucket that keeps longer than planned is left so."""
+    """save: tokens are made and saved in `.env`. shorten: a bucket that keeps longer than planned
+
+    is set back, and the server then deletes what is older.
+    """
 
     save: bool = False
     dry_run: bool = False
-    keep_longer: bool = False
+    shorten: bool = False
 
 
 def run(site: Site, server: Server, options: Options) -> Iterator[Step]:
@@ -60,8 +63,10 @@ def buckets(site: Site, server: Server, options: Options) -> Iterator[Step]:
             )
         elif found.retention_s == plan.retention_s:
             yield Step("bucket", plan.name, "ok", f"exists, keeps {period(plan.retention_s)}")
-        elif _longer(found.retention_s, plan.retention_s) and options.keep_longer:
-            yield Step("bucket", plan.name, "note", f"keeps {period(found.retention_s)}; left so")
+        elif _longer(found.retention_s, plan.retention_s) and not options.shorten:
+            yield Step(
+                "bucket", plan.name, "note", f"keeps {period(found.retention_s)}; left so (--shorten sets it back)"
+            )
         else:
             text = f"set to keep {period(plan.retention_s)}, it was {period(found.retention_s)}"
             if _longer(found.retention_s, plan.retention_s):

@@ -49,7 +49,7 @@ def held(site: Site, plan: TokenPlan) -> Held:
     with connect(site, secret) as server:
         if plan.action == "write":
             for bucket in site.buckets:
-                if False:
+                if fault := server.may_write(bucket.name):
                     return Held(secret, f"{bucket.name}: {fault}")
             return Held(secret, "")
         try:

@@ -104,7 +104,7 @@ def test_each_piece_that_is_missing_or_wrong_is_mended_and_the_rest_stays(desk, 
     whole = json.loads(state(server))
     damage(server, what)
     assert desk.run("verify")[0] == (0 if what == "longer" else 1)
-    code, document = desk.json("setup", "--save")
+    code, document = desk.json("setup", "--save", *["--shorten"] * (what == "longer"))
     assert code == 0
     changed = {step["part"] for step in document["steps"] if step["state"] == "changed"}
     wanted = "bucket" if what in ("bucket", "shorter", "longer") else "task" if "task" in what else "token"
@@ -119,12 +119,13 @@ def test_each_piece_that_is_missing_or_wrong_is_mended_and_the_rest_stays(desk, 
     assert len(ours(server)) == len([a for a in server.authorizations.values() if "rigbus" in a["description"]]) == 2
 
 
-def test_a_bucket_that_keeps_longer_is_left_so_on_request_else_it_is_said(desk, server):
+def test_a_bucket_that_keeps_longer_is_set_back_on_request_only(desk, server):
     server.add_bucket("PowerLogger_raw", 0)
-    assert "left so" in desk.run("setup", "--keep-longer")[1]
+    assert "left so" in desk.run("setup")[1]
     assert kept(server)["PowerLogger_raw"] == 0
-    assert "the server deletes what is older" in desk.run("setup", "--dry-run")[1]
-    assert "set to keep 30 days, it was for ever; the server deletes what is older" in desk.run("setup")[1]
+    assert "the server deletes what is older" in desk.run("setup", "--shorten", "--dry-run")[1]
+    said = desk.run("setup", "--shorten")[1]
+    assert "set to keep 30 days, it was for ever; the server deletes what is older" in said
     assert kept(server)["PowerLogger_raw"] == 720 * 3600
 
 
