@@ -9,13 +9,16 @@ levels buy next to nothing; negative levels leave out the entropy coder, which d
 """
 
 import threading
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import zstandard
 
 ENCODING = "d1s2z"
+COLUMNS = "t_ns, sensor, n, axes, unit, scale, dtype, dt_ns, encoding, data"  # of sample_chunks, as `unpack` takes them
 LEVEL = 1
 MAX_RAW_BYTES = 256 * 2**20  # decode refuses to unpack more: a flipped bit must not ask for terabytes
 _UNSIGNED: dict[str, np.dtype[Any]] = {"<i2": np.dtype("<u2"), "<f4": np.dtype("<u4")}
@@ -31,6 +34,38 @@ class _Contexts(threading.local):
 
 
 _contexts = _Contexts()
+
+
+class BadChunk(ValueError):
+    """A row that cannot be unpacked: it never can."""
+
+
+class Unpacked(NamedTuple):
+    """A row of sample_chunks. t_ns int64 (n,); counts of its dtype (n, axes), one count = scale units."""
+
+    sensor: str
+    t_ns: npt.NDArray[np.int64]
+    counts: npt.NDArray[Any]
+    axes: tuple[str, ...]
+    unit: str
+    scale: float
+
+
+def unpack(row: tuple[Any, ...]) -> Unpacked:
+    """row: COLUMNS. Raises BadChunk."""
+    t_ns, sensor, n, axes_json, unit, scale, dtype, dt_ns, encoding, data = row
+    try:
+        if encoding != ENCODING:
+            raise ValueError(f"encoding {encoding!r} is not known to this rigbus")
+        axes = _axes(axes_json)
+        return Unpacked(sensor, times(t_ns, dt_ns, n), decode(data, n, len(axes), dtype), axes, unit, scale)
+    except (ValueError, TypeError, OverflowError, msgspec.MsgspecError) as e:
+        raise BadChunk(f"not a chunk of samples: {e}") from None
+
+
+@lru_cache(maxsize=64)
+def _axes(text: str) -> tuple[str, ...]:
+    return msgspec.json.decode(text, type=tuple[str, ...])
 
 
 def encode(values: bytes, n: int, axes: int, dtype: str) -> bytes:

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any, Self
 
-import msgspec
 import numpy as np
 
 from common.errors import StoreError
@@ -82,7 +81,7 @@ class Reader:
             have += n if picked else 0  # the newest may reach beyond the range: not counted
             picked.append(rowid)
         for rowid in reversed(picked):
-            yield from map(_block, self._all(f"SELECT {_BLOCK_COLUMNS} FROM sample_chunks WHERE id = ?", [rowid]))
+            yield from map(_block, self._all(f"{_A_BLOCK} WHERE id = ?", [rowid]))
 
     def samples(self, sensor: str, range: Range = ALL) -> SampleSeries:
         """The samples of a sensor within the range. StoreError where axes or unit change in it."""
@@ -189,19 +188,17 @@ def open_reader(path: str | os.PathLike[str]) -> Reader:
     return Reader(os.path.abspath(path))
 
 
-_BLOCK_COLUMNS = "t_ns, n, rate_hz, axes, unit, scale, dtype, dt_ns, encoding, data, id"
+_A_BLOCK = f"SELECT id, rate_hz, {chunks.COLUMNS} FROM sample_chunks"
 
 
 def _block(row: tuple[Any, ...]) -> Block:
-    t_ns, n, rate_hz, axes_json, unit, scale, dtype, dt_ns, encoding, data, rowid = row
-    if encoding != chunks.ENCODING:
-        raise StoreError(f"sample_chunks {rowid}: encoding {encoding!r} is not known to this rigbus")
-    axes = msgspec.json.decode(axes_json, type=list[str])
+    """row: id, rate_hz and the columns of a chunk."""
+    rowid, rate_hz = row[:2]
     try:
-        counts = chunks.decode(data, n, len(axes), dtype)
-        return Block(chunks.times(t_ns, dt_ns, n), counts, axes, unit, scale, rate_hz)
-    except ValueError as e:
+        found = chunks.unpack(row[2:])
+    except chunks.BadChunk as e:
         raise StoreError(f"sample_chunks {rowid}: {e}") from e
+    return Block(found.t_ns, found.counts, list(found.axes), found.unit, found.scale, rate_hz)
 
 
 def _watts(before: PulseRow | None, row: PulseRow, imp_per_kwh: float | None) -> float | None:

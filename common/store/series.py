@@ -8,7 +8,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -19,7 +18,6 @@ FINEST_S = 60  # every other window is a multiple of it
 _FINEST_NS = FINEST_S * 10**9
 _I64_MIN, _I64_MAX = -(2**63), 2**63 - 1
 _BIGGEST = 1.7976931348623157e308
-_BAD_CHUNK = (ValueError, TypeError, OverflowError, msgspec.MsgspecError)
 
 
 class Cell(NamedTuple):
@@ -54,7 +52,7 @@ _READING = (
 _ANGLES = tuple(f"angle{i}" for i in range(7))
 SOURCES: Mapping[str, Source] = {
     "pulses": Source("t_ns, channel, total", 500),
-    "sample_chunks": Source("t_ns, sensor, n, axes, scale, dtype, dt_ns, encoding, data", 4),
+    "sample_chunks": Source(chunks.COLUMNS, 4),
     "thermostat_readings": Source(f"t_ns, device, channel, {', '.join(_READING)}", 50),
     "dds_feedback": Source(f"ts, funcode, {', '.join(_ANGLES)}", 100),
     "smoother_state": Source("ts, joint_id, current", 500),
@@ -134,17 +132,12 @@ class Sums:
         self._one(f"web/{endpoint}/response_ms", _ns(ts), response_ms)
 
     def _chunk(self, row: Row) -> None:
-        rowid, t_ns, sensor, n, axes_json, scale, dtype, dt_ns, encoding, data = row
         try:
-            if encoding != chunks.ENCODING:
-                raise ValueError(f"encoding {encoding!r} is not known to this rigbus")
-            axes = msgspec.json.decode(axes_json, type=list[str])
-            counts = chunks.decode(data, n, len(axes), dtype)
-            times = chunks.times(t_ns, dt_ns, n)
-        except _BAD_CHUNK as e:
-            self._damaged(rowid, str(e))
+            sensor, times, counts, axes, _, scale = chunks.unpack(row[1:])
+        except chunks.BadChunk as e:
+            self._damaged(row[0], str(e))
             return
-        if not n:
+        if not len(times):
             return
         series, values = _by_series(axes, counts, scale)
         names = [f"samples/{sensor}/{name}" for name in series]
@@ -193,7 +186,9 @@ def _ns(ts: float) -> int:
     return max(_I64_MIN, min(round(ts * 1e9), _I64_MAX))
 
 
-def _by_series(axes: list[str], counts: npt.NDArray[Any], scale: float) -> tuple[list[str], npt.NDArray[np.float64]]:
+def _by_series(
+    axes: Sequence[str], counts: npt.NDArray[Any], scale: float
+) -> tuple[list[str], npt.NDArray[np.float64]]:
     """Names and float64 (series, n): each axis in its unit and, of several, the length of their vector."""
     names = list(axes)
     magnitude = len(axes) > 1 and "magnitude" not in axes

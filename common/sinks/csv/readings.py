@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 
-import msgspec
 import numpy as np
 
 from common.config.schema import CsvConfig
@@ -25,7 +24,7 @@ OTHER_HEADER = b"Time (ms),Magnitude\n"
 G = 9.80665  # m/s² (standard gravity, exact)
 _PER_G = {"g": 1.0, **dict.fromkeys(("m/s²", "m/s2", "m/s^2", "m/s**2"), 1 / G)}
 _CHUNKS = 16  # of a page: at most 65,536 samples each, so at most some 16 MB of text
-FEED = Feed("sample_chunks", "t_ns, sensor, n, axes, unit, scale, dtype, dt_ns, encoding, data", _CHUNKS)
+FEED = Feed("sample_chunks", chunks.COLUMNS, _CHUNKS)
 _NAME = re.compile(
     r"(?P<base>(?P<group>readings|samples/[^/]+)/\d{4}/\d\d/Week_\d/\d\d/\d{6})(?:-\d+)?\.csv",
 )
@@ -54,7 +53,7 @@ class Readings:
         for row in rows:
             try:
                 parts = self._split(row)
-            except (ValueError, OverflowError, msgspec.MsgspecError) as e:
+            except (ValueError, OverflowError) as e:
                 refused.append(Refused(FEED.table, row[0], f"{type(e).__name__}: {e}"))
                 continue
             for group, header, period, data in parts:
@@ -65,11 +64,7 @@ class Readings:
 
     def _split(self, row: Row) -> list[tuple[str, bytes, int, bytes]]:
         """A chunk → (group, header, number of the period, rows) of each period that it reaches into."""
-        _, t_ns, sensor, n, axes, unit, scale, dtype, dt_ns, encoding, data = row
-        if encoding != chunks.ENCODING:
-            raise ValueError(f"encoding {encoding!r} is not known to this rigbus")
-        counts = chunks.decode(data, n, _axes(axes), dtype)
-        t = chunks.times(t_ns, dt_ns, n)
+        sensor, t, counts, _, unit, scale = chunks.unpack(row[1:])
         per_g = _PER_G.get(unit)
         values = counts.astype(np.float64)
         magnitude = np.sqrt(np.einsum("ij,ij->i", values, values)) * (abs(scale) * (per_g or 1.0))
@@ -102,8 +97,3 @@ def safe_name(name: str) -> str:
 def base_of(group: str, t_ns: int) -> str:
     t = datetime.fromtimestamp(t_ns // 1_000_000_000, UTC)
     return f"{group}/{t.year:04d}/{t.month:02d}/Week_{(t.day - 1) // 7 + 1}/{t.day:02d}/{t:%H%M%S}"
-
-
-@lru_cache(maxsize=64)
-def _axes(text: str) -> int:
-    return len(msgspec.json.decode(text, type=list[str]))

@@ -8,6 +8,7 @@ from common.sinks.influx.lines import Batch
 from common.sinks.influx.sender import Bad, Sender
 from common.sinks.influx.server import Server
 from common.sinks.output import Feed, NotNow, Place, Row, Written
+from common.store import chunks
 from common.store.moves import FileState, Refused
 
 _CHUNKS = 4  # of one page: each may have 65,536 samples
@@ -40,7 +41,7 @@ class InfluxOutput:
             # A changed sum has a new id: that the old one is gone is no loss.
             found.append(Feed("rollups", kinds.ROLLUP_COLUMNS, batch, where, retained=False))
         if config.samples == "raw":
-            found.append(Feed("sample_chunks", samples.CHUNK_COLUMNS, _CHUNKS))
+            found.append(Feed("sample_chunks", chunks.COLUMNS, _CHUNKS))
         return found
 
     def restore(self, cursors: Mapping[str, int], files: Sequence[FileState]) -> Mapping[str, int]:
@@ -101,7 +102,7 @@ class InfluxOutput:
             try:
                 for body, n in samples.encode(row, self._config.batch):
                     bad += self._sender.send(Batch(self._config.raw_bucket, body, [row[0]] * n))
-            except samples.BadChunk as e:
+            except chunks.BadChunk as e:
                 refused.append(Refused("sample_chunks", row[0], str(e)))
             refused += _by_row("sample_chunks", bad)
         return Written(refused)

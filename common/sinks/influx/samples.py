@@ -3,35 +3,19 @@
 from collections.abc import Iterator
 from typing import Any
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from common.sinks.influx import lines
 from common.store import chunks
 
-CHUNK_COLUMNS = "t_ns, sensor, n, axes, scale, dtype, dt_ns, encoding, data"
-_BAD_CHUNK = (ValueError, TypeError, OverflowError, msgspec.MsgspecError)
-
-
-class BadChunk(Exception):
-    """A row that cannot be unpacked: it never can."""
-
 
 def encode(row: tuple[Any, ...], size: int) -> Iterator[tuple[bytes, int]]:
-    """Lines of one row (id and CHUNK_COLUMNS), at most `size` at once, with their number. Raises BadChunk."""
-    _, t_ns, sensor, n, axes_json, scale, dtype, dt_ns, encoding, data = row
-    try:
-        if encoding != chunks.ENCODING:
-            raise ValueError(f"encoding {encoding!r} is not known to this rigbus")
-        axes = msgspec.json.decode(axes_json, type=list[str])
-        counts = chunks.decode(data, n, len(axes), dtype)
-        times = chunks.times(t_ns, dt_ns, n)
-    except _BAD_CHUNK as e:
-        raise BadChunk(f"not a chunk of samples: {e}") from None
+    """Lines of one row (id and a chunk's columns), at most `size` at once, with their number. Raises BadChunk."""
+    sensor, times, counts, axes, _, scale = chunks.unpack(row[1:])
     head = "samples" + lines.tags([("sensor", sensor)])
     names = [lines.key(axis) for axis in axes]
-    for start in range(0, n, size):
+    for start in range(0, len(times), size):
         some, at = counts[start : start + size], times[start : start + size]
         with np.errstate(over="ignore", invalid="ignore"):
             whole = np.isfinite(some.astype(np.float64) * scale).all()

@@ -213,7 +213,7 @@ def chunk(values: Any, dtype: str, scale: float, axes: list[str], step_ns: int =
     array = np.array(values, dtype)
     data = chunks.encode(array.tobytes(), *array.shape, dtype)
     names = msgspec.json.encode(axes).decode()
-    return (9, T, "vib", len(array), names, scale, dtype, step_ns, chunks.ENCODING, data)
+    return (9, T, "vib", len(array), names, "g", scale, dtype, step_ns, chunks.ENCODING, data)
 
 
 def test_samples_are_a_line_each_in_their_unit() -> None:
@@ -235,8 +235,8 @@ def test_samples_that_are_no_numbers_are_left_out() -> None:
 
 def test_bytes_that_are_no_chunk_are_said_to_be() -> None:
     row = chunk([[1, 2]], "<i2", 1.0, ["x", "y"])
-    for broken in [(*row[:9], b"rubbish"), (*row[:8], "other", row[9]), (*row[:4], "{", *row[5:])]:
-        with pytest.raises(samples.BadChunk):
+    for broken in [(*row[:10], b"rubbish"), (*row[:9], "other", row[10]), (*row[:4], "{", *row[5:])]:
+        with pytest.raises(chunks.BadChunk):
             list(samples.encode(broken, 100))
 
 
