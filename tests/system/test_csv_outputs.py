@@ -1,8 +1,10 @@
 """CSV files of a real rig: the sink is killed and started, and every row of the store stands in one file, once."""
 
+import random
 import time
 
 import csv_oracle as oracle
+import pytest
 from rig import ALL, Rig
 
 CSV = "[sink.csv]\nenabled = true\nfile_s = 1\nmax_mb = 0.05\nmax_files = {}\n"
@@ -22,15 +24,18 @@ def finish(rig: Rig) -> None:
     rig.end()
 
 
-def test_every_row_once_though_the_sink_is_killed(rig: Rig) -> None:
-    rig.merge(CSV.format(120))
+@pytest.mark.parametrize(
+    "kills", [6, pytest.param(100, marks=[pytest.mark.slow, pytest.mark.timeout(900)])], ids="{}-kills".format
+)
+def test_every_row_once_though_the_sink_is_killed(rig: Rig, kills: int) -> None:
+    rig.merge(CSV.format(100_000 if kills > 6 else 120))  # all of them are compared
     rig.start(*ALL)
     rig.ready(*ALL)
-    for pause_s in (1.5, 0.3, 0.8, 0.05, 1.2, 0.6):
-        time.sleep(pause_s)
+    for _ in range(kills):
+        time.sleep(random.uniform(0.0, 1.5))  # not waiting for it to be ready: its start is killed too
         rig.kill("sink")
         rig.start("sink")
-        rig.ready("sink")
+    rig.ready("sink")
     rig.caught_up()
     finish(rig)
     rig.check("numbered")
