@@ -1,6 +1,7 @@
 """`rigbus config`: is the configuration right, what is in effect and why, which daemons does it ask for."""
 
 import argparse
+import re
 import sys
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -61,6 +62,8 @@ def _enabled(args: argparse.Namespace, loaded: Loaded) -> int:
 
 def _show(args: argparse.Namespace, loaded: Loaded) -> int:
     folders = loaded.folders(args.data, args.run_dir)
+    influx = loaded.config.sink.influx
+    influx.url = re.sub(r"(?<=://)[^/]*@", "…@", influx.url)  # a password may stand in it
     sources = {path: str(source) for path, source in loaded.origins.items()}
     for key, argument, folder in (("data", args.data, folders.data), ("run", args.run_dir, folders.run)):
         setattr(loaded.config.paths, key, str(folder))  # what is in effect, not how it is written

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from common import clock
 from common.clock import Clock
 from common.log import Log
-from common.sinks.consumer import Consumer, Gate
+from common.sinks.consumer import Consumer
+from common.sinks.gate import Gate
 from common.store import retime
 from common.store.boots import MIN_SHIFT_NS, Boot, Boots
 from common.store.retime import Part, Seen

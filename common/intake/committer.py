@@ -37,24 +37,29 @@ class Committer:
 
     def commit(self, *, last: bool = False) -> None:
         """Stores what is there. A store that refuses is tried again after a second; nothing piles up meanwhile."""
-        intake, store = self._intake, self._store
+        intake, store, outputs = self._intake, self._store, self._outputs
         self._next = time.monotonic() + self._cfg.commit_s
         try:
             if not self._ok:
                 intake.rewind(store.cursors())
             self._keeper.look()
+            outputs.follow(store.generation)
             intake.items += intake.noise.take(now=last)
-            store.commit(intake.items, intake.published, self._outputs.moves())
+            faults = store.commit(intake.items, intake.published, outputs.moves(), store.generation)
+            outputs.follow(store.generation)
+            outputs.count(store.tops(outputs.tables))
         except StoreError as e:
             self._refused(e)
             return
+        for fault in faults:
+            self._rt.log.seldom(fault, "the progress of an output cannot be stored", reason=fault)
         if not self._ok:
             self._rt.log.info("the store takes rows again")
             self._ok = True
         self.frames += len(intake.items)
         intake.stored()
         intake.resume()
-        self._outputs.committed()
+        outputs.committed()
 
     def between(self) -> None:
         """What is done between commits, a little at a time."""
@@ -79,15 +84,14 @@ class Committer:
             self._rt.log.error("the store refuses; frames stay in the journals", reason=str(error))
         self._ok = False
         self._intake.suspend()
-        self._outputs.follow(self._store.generation)
         self._next = time.monotonic() + 1.0
         self._upkeep.refused(self._store, self._outputs.consumers, error)
+        self._outputs.follow(self._store.generation)
 
     def report(self) -> None:
         lags = self._intake.lags()
         state = "storing" if self._ok else "the store refuses"
-        waiting = "".join(f", {name} waits" for name in self._outputs.waiting())
-        self._rt.say(f"{state}, {self.frames} frames, {sum(lags.values())} behind{waiting}")
+        self._rt.say(", ".join([f"{state}, {self.frames} frames, {sum(lags.values())} behind", *self._outputs.waits()]))
         self._rt.details = {
             "stored_frames": self.frames, "behind": lags, "noise": self._intake.noise.total,
             "outputs": self._outputs.status(),

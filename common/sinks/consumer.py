@@ -1,7 +1,7 @@
 """The thread of one output: pages from the store, by id, into it; cursor moves back to the writer.
 
 It holds one page in memory and no statement open while the output works, so that an output that stalls costs no memory
-and delays nobody. A change of state is logged, and while rows pile up the queue's size: never a line a try.
+and delays nobody. A change of state is a line in the log, a try is none.
 """
 
 import random
@@ -12,35 +12,24 @@ from collections.abc import Mapping, Sequence
 
 from common.errors import StoreError
 from common.log import Log
-from common.sinks.output import Feed, NotNow, Output, Written
+from common.sinks import requeue
+from common.sinks.gate import Gate
+from common.sinks.output import Feed, NotNow, Output, Row, Written
 from common.store import progress, readonly
-from common.store.moves import Lost, Mailbox
+from common.store.moves import Lost, Mailbox, Move, Refused
 
-QUEUE_LOG_S = 5.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 60.0
 _IDLE_S = 1.0
-_REQUEUED = 500  # quarantined rows sent again in one go
+_OPENING_S = 2.0  # until a writer that has just begun has made its log
 
-
-class Gate:
-    """Up to which id rows may be handed to outputs, by table (not named: all). Set by the writer's thread."""
-
-    def __init__(self) -> None:
-        self.limits: Mapping[str, int] = {}
-        self.reason = ""
-
-    def hold(self, limits: Mapping[str, int], reason: str) -> None:
-        self.limits, self.reason = limits, reason
-
-    def open(self) -> None:
-        self.limits, self.reason = {}, ""
+_NOTHING = Written()
 
 
 class Consumer:
     """`start`; `wake` after each commit; `stop` and `join`. The attributes are for other threads to read.
 
-    state: "starting", "writing", or "waiting", for what `reason` says. behind: rows not yet delivered. reach: table →
-    id up to which rows are delivered or in this thread's hands.
+    state: "starting", "writing", or "waiting", for what `reason` says. behind: rows not yet delivered, as the writer's
+    thread counts them. reach: table → id up to which rows are delivered or in this thread's hands.
     """
 
     def __init__(self, name: str, output: Output, store: str, gate: Gate, log: Log) -> None:
@@ -56,7 +45,8 @@ class Consumer:
         self._again: dict[int, int] = {}  # quarantine id → ticket: sent again, not yet committed
         self._ticket = self._told = 0
         self._pause_s, self._idle_at = _FIRST_PAUSE_S, 0.0
-        self._queue_at, self._queued = time.monotonic() + QUEUE_LOG_S, False
+        self.caught_up = True  # at times; others set it back
+        self._epoch = self.mailbox.epoch
         self._lock = threading.Condition()
         self._news = self._load_due = True
         self._interrupted = False  # a pause is to end now
@@ -79,6 +69,7 @@ class Consumer:
         """The store is another one: go on from what it says of this output."""
         self.mailbox.reset()
         with self._lock:
+            self._skips.clear()
             self._load_due = self._news = self._interrupted = True
             self._lock.notify()
 
@@ -92,6 +83,10 @@ class Consumer:
         """The writer gave up rows up to there, and has accounted for those beyond the cursor."""
         with self._lock:
             self._skips[table] = max(self._skips.get(table, 0), to_id)
+
+    def position(self, table: str) -> int:
+        """Up to which id rows are delivered."""
+        return self._position.get(table, 0)
 
     def stop(self, timeout_s: float) -> None:
         """Deliver what there is, within so long, then end; see `join`."""
@@ -125,6 +120,7 @@ class Consumer:
                     break
             else:
                 self._well()
+                self.caught_up |= not more
                 if not more and not self._wait_for_news():
                     break
             if self._stop_at is not None and time.monotonic() >= self._stop_at:
@@ -140,14 +136,16 @@ class Consumer:
         if self._load_due:
             self._load()
         if self._ticket > self._told and self.mailbox.is_committed(self._ticket):
-            self._told = self._ticket
             self._output.committed()
+            self._told = self._ticket
         more = not self._is_going_back() and self._send_again()
         for feed in self.feeds:
+            if self._load_due:
+                return True
             more |= self._page(feed)
         if not more and (now := time.monotonic()) >= self._idle_at:
             self._idle_at = now + _IDLE_S
-            self._tell(self._output.idle())
+            self._tell(Move(self.name), self._output.idle())
         return more
 
     def _page(self, feed: Feed) -> bool:
@@ -165,17 +163,18 @@ class Consumer:
         end = rows[-1][0] if len(rows) == feed.limit else top
         self.reach[table] = end
         written = self._output.write(table, rows) if rows else Written()
+        refused = _checked(written.refused, table, rows)
         self._position[table] = end
-        self.delivered += len(rows)
-        self._tell(written, {table: end})
-        self._watch_queue()
+        self.delivered += len(rows) - len(refused)
+        self._tell(Move(self.name, {table: end}, refused=refused), written)
         return bool(end < top)
 
-    def _tell(self, written: Written, cursors: dict[str, int] | None = None) -> None:
-        if not (cursors or written.refused or written.files):
+    def _tell(self, move: Move, written: Written = _NOTHING) -> None:
+        move = move._replace(files=dict(written.files))
+        if move == Move(self.name):
             return
-        self.refused += len(written.refused)
-        self._ticket = self.mailbox.add(cursors, dict(written.files), list(written.refused))
+        self.refused += len(move.refused)
+        self._ticket = self.mailbox.add(move, self._epoch)
         while self.mailbox.is_full() and not self._load_due and self._stop_at is None:
             with self._lock:
                 self._lock.wait(0.2)  # each refused row is kept: no more of them than commits can take
@@ -187,43 +186,33 @@ class Consumer:
     def _send_again(self) -> bool:
         """Quarantined rows that somebody asked to send again; whether there may be more."""
         self._again = {row: ticket for row, ticket in self._again.items() if not self.mailbox.is_committed(ticket)}
-        tables = [feed.table for feed in self.feeds]  # a row of another one waits until the output reads that again
-        asked = self._db().execute(
-            "SELECT id, table_name, row_id FROM quarantine WHERE output = ? AND requeued = 1 "
-            f"AND table_name IN ({', '.join('?' * len(tables))}) ORDER BY id LIMIT ?",
-            (self.name, *tables, _REQUEUED + len(self._again)),
-        ).fetchall()  # fmt: skip
-        asked = [row for row in asked if row[0] not in self._again]
+        asked = requeue.asked_for(self._db(), self.name, self.feeds, len(self._again))
+        asked = [row for row in asked if row.id not in self._again]
         for feed in self.feeds:
-            ids = {row_id: quarantined for quarantined, table, row_id in asked if table == feed.table}
-            if not ids:
-                continue
-            marks = ", ".join("?" * len(ids))
-            sql = f"SELECT id, {feed.columns} FROM {feed.table} WHERE id IN ({marks}) ORDER BY id"
-            rows = self._db().execute(sql, list(ids)).fetchall()
-            written = self._output.write(feed.table, rows) if rows else Written()
-            kept = {refused.row_id: refused.reason for refused in written.refused}
-            kept |= dict.fromkeys(ids.keys() - {row[0] for row in rows}, "the row is no longer in the store")
-            settled = [quarantined for row_id, quarantined in ids.items() if row_id not in kept]
-            still = [(ids[row_id], reason) for row_id, reason in kept.items()]
-            self._ticket = self.mailbox.add(files=dict(written.files), settled=settled, kept=still)
-            self._again |= dict.fromkeys(ids.values(), self._ticket)
-        return len(asked) >= _REQUEUED
+            ids = {row.row_id: row.id for row in asked if row.table == feed.table}
+            if ids:
+                rows = requeue.rows_of(self._db(), feed, list(ids))
+                written = self._output.write(feed.table, rows) if rows else Written()
+                move = requeue.outcome(self.name, ids, rows, _checked(written.refused, feed.table, rows))
+                self._tell(move, written)
+                self._again |= dict.fromkeys(ids.values(), self._ticket)
+        return len(asked) >= requeue.AT_ONCE
 
     def _load(self) -> None:
         """Where the store says that this output is; what has gone meanwhile is a loss of rows."""
         with self._lock:
             self._load_due = False
+            self._epoch = self.mailbox.epoch
         try:
             self._disconnect()
             conn = self._db()
             cursors = progress.cursors(conn, self.name)
-            for feed in self.feeds:
-                self._skip_what_is_gone(conn, feed, cursors)
+            begin = self._begin(conn, cursors)
             back = self._output.restore(cursors, progress.files(conn, self.name))
         except BaseException:
             self._load_due = True
             raise
+        self._tell(begin)
         self._position = {feed.table: back.get(feed.table, cursors.get(feed.table, 0)) for feed in self.feeds}
         self.reach = dict(cursors)
         self._anew = {table: cursors[table] for table in back if table in cursors}
@@ -233,18 +222,26 @@ class Consumer:
         self._anew = {table: to for table, to in self._anew.items() if self._position[table] < to}
         return bool(self._anew)
 
-    def _skip_what_is_gone(self, conn: sqlite3.Connection, feed: Feed, cursors: dict[str, int]) -> None:
-        """An output that was switched off holds nothing back: what retention took meanwhile is counted."""
-        if not feed.retained or feed.table not in cursors:
-            return
-        after_all = "(SELECT seq + 1 FROM sqlite_sequence WHERE name = ?)"
-        sql = f"SELECT coalesce((SELECT min(id) FROM {feed.table}), {after_all})"
-        first = conn.execute(sql, (feed.table,)).fetchone()[0]
-        gone = (first or 0) - 1 - cursors[feed.table]
-        if gone > 0:
-            cursors[feed.table] += gone
-            lost = Lost(feed.table, gone, "pruned", detail="deleted before the output had them")
-            self._ticket = self.mailbox.add({feed.table: cursors[feed.table]}, lost=[lost])
+    def _begin(self, conn: sqlite3.Connection, cursors: Mapping[str, int]) -> Move:
+        """An output that was switched off holds nothing back: rows that retention took meanwhile are counted.
+
+        Ids are dense, so what is not there is gone. Up to where that was counted is a cursor too.
+        """
+        set_to: dict[str, int] = {}
+        lost: list[Lost] = []
+        for feed in self.feeds:
+            counted, found = f"{feed.table}{progress.COUNTED}", cursors.get(feed.table)
+            seq = conn.execute("SELECT seq FROM sqlite_sequence WHERE name = ?", (feed.table,)).fetchone()
+            last = int(seq[0]) if seq else 0
+            if found is None:  # new: what went before it was there is no loss to it
+                set_to |= {feed.table: 0, counted: last}
+            elif feed.retained and (base := max(found, cursors.get(counted, 0))) < last:
+                there = conn.execute(f"SELECT count(*) FROM {feed.table} WHERE id > ?", (base,)).fetchone()[0]
+                set_to[counted] = last
+                if gone := last - base - there:
+                    detail = "deleted before the output had them" + (", of all rows" if feed.where else "")
+                    lost.append(Lost(feed.table, gone, "pruned", detail=detail))
+        return Move(self.name, set_to, lost=lost)
 
     # ---- waiting, state, log
 
@@ -253,26 +250,20 @@ class Consumer:
         if (self.state, self.reason) != ("waiting", reason):
             self.state, self.reason = "waiting", reason
             log = self._log.error if mending else self._log.warning
-            log(f"{self.name}: {reason}", rows_behind=self._count_behind())
+            log(f"{self.name}: {reason}")
         seconds = after_s
         if seconds is None:  # an answer that says when is no reason to wait longer the next time
             seconds = self._pause_s * random.uniform(0.5, 1.0)
             self._pause_s = min(_LONGEST_PAUSE_S, self._pause_s * 2)
         end = time.monotonic() + seconds
-        while (left := end - time.monotonic()) > 0 and self._stop_at is None:
-            with self._lock:
-                if not self._interrupted:
-                    self._lock.wait(min(left, 1.0))
-                if self._interrupted:
-                    break
-            self._watch_queue()
-        self._interrupted = False
+        with self._lock:
+            while (left := end - time.monotonic()) > 0 and self._stop_at is None and not self._interrupted:
+                self._lock.wait(left)
+            self._interrupted = False
         return self._stop_at is None
 
     def _wait_for_news(self) -> bool:
         """False when it is to end: all is delivered."""
-        self.behind = 0
-        self._watch_queue()
         with self._lock:
             if not self._news and self._stop_at is None:
                 self._lock.wait(_IDLE_S)
@@ -281,38 +272,34 @@ class Consumer:
     def _well(self) -> None:
         self._pause_s = _FIRST_PAUSE_S
         if self.state == "waiting":
-            self._log.info(f"{self.name}: goes on", rows_behind=self._count_behind())
+            self._log.info(f"{self.name}: goes on")
         self.state, self.reason = "writing", ""
-
-    def _watch_queue(self) -> None:
-        """The queue's size in the log, every few seconds while there is one."""
-        now = time.monotonic()
-        if self.state == "writing" and now < self._queue_at and self._queued:
-            return
-        if not self._count_behind():
-            if self._queued:
-                self._log.info(f"{self.name}: nothing is behind")
-            self._queued, self._queue_at = False, now + QUEUE_LOG_S
-        elif now >= self._queue_at:
-            self._log.info(f"{self.name}: queue", rows=self.behind)
-            self._queued, self._queue_at = True, now + QUEUE_LOG_S
-
-    def _count_behind(self) -> int:
-        try:
-            tops = [(feed.table, self._top(feed)) for feed in self.feeds]
-        except (sqlite3.Error, StoreError, FileNotFoundError):
-            return self.behind  # as it was
-        self.behind = sum(max(0, top - self._position.get(table, 0)) for table, top in tops)
-        return self.behind
 
     # ---- the store
 
     def _db(self) -> sqlite3.Connection:
         if self._conn is None:
-            self._conn, _ = readonly.connect(self._store)
+            conn, is_frozen = readonly.connect(self._store)
+            end = time.monotonic() + _OPENING_S
+            while is_frozen:  # its writer is just opening it: this connection would never see what comes
+                conn.close()
+                if time.monotonic() > end:
+                    raise StoreError("nobody writes to it")
+                time.sleep(0.05)
+                conn, is_frozen = readonly.connect(self._store)
+            self._conn = conn
         return self._conn
 
     def _disconnect(self) -> None:
         if self._conn is not None:
             self._conn.close()
             self._conn = None
+
+
+def _checked(refused: Sequence[Refused], table: str, rows: Sequence[Row]) -> list[Refused]:
+    """What an output says, as the store can take it. TypeError where it speaks of rows that it was not given."""
+    ids = {row[0] for row in rows}
+    for one in refused:
+        if one.table != table or one.row_id not in ids:
+            raise TypeError(f"refused {one.table} {one.row_id!r}, which is not of this page")
+    return [one._replace(reason=str(one.reason).encode(errors="backslashreplace").decode()) for one in refused]

@@ -11,22 +11,11 @@ from typing import Any, NamedTuple, Protocol
 from common.config.schema import Config
 from common.log import Log
 from common.secrets import Secrets
-from common.store.moves import FileState, Refused
+from common.store.moves import Feed, FileState, Refused
+
+__all__ = ["Feed", "FileState", "NotNow", "Output", "Place", "Refused", "Row", "Written"]
 
 Row = tuple[Any, ...]
-
-
-class Feed(NamedTuple):
-    """A table that the output reads. columns: what a row holds behind its id. limit: rows of one page, at most.
-
-    where: a condition that rows must meet, SQL. retained: whether a row that is gone before it was read is a loss.
-    """
-
-    table: str
-    columns: str
-    limit: int = 5000
-    where: str = ""
-    retained: bool = True
 
 
 class Place(NamedTuple):

@@ -1,6 +1,7 @@
 """All outputs of a sink, as its main thread sees them."""
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,11 @@ from common import sinks
 from common.config.schema import Config
 from common.log import Log
 from common.secrets import Secrets
-from common.sinks.consumer import Consumer, Gate
+from common.sinks.consumer import Consumer
+from common.sinks.gate import Gate
 from common.store.moves import Move
+
+QUEUE_LOG_S = 5.0
 
 
 class Outputs:
@@ -20,7 +24,9 @@ class Outputs:
         self.gate = Gate()
         opened = {name: sinks.open_output(name, config, data, log, secrets) for name in sinks.enabled(config)}
         self.consumers = [Consumer(name, output, store, self.gate, log) for name, output in opened.items()]
+        self.tables = sorted({feed.table for consumer in self.consumers for feed in consumer.feeds})
         self._generation: int | None = None
+        self._queues = {consumer.name: Queue(consumer, log) for consumer in self.consumers}
 
     def start(self) -> None:
         for consumer in self.consumers:
@@ -43,15 +49,22 @@ class Outputs:
             consumer.mailbox.confirm()
             consumer.wake()
 
+    def count(self, tops: Mapping[str, int]) -> None:
+        """tops: table → highest id. Counts what is behind, and says so in the log."""
+        for queue in self._queues.values():
+            queue.count({table: min(top, self.gate.limits.get(table, top)) for table, top in tops.items()})
+
     def retry(self, name: str = "") -> None:
         """End the pauses of one output, or of all."""
         for consumer in self.consumers:
             if name in ("", consumer.name):
                 consumer.retry()
 
-    def waiting(self) -> list[str]:
-        """Names of outputs that cannot write now."""
-        return [consumer.name for consumer in self.consumers if consumer.state == "waiting"]
+    def waits(self) -> list[str]:
+        """What outputs wait for, a few words each."""
+        if self.gate.reason and self.consumers:
+            return [f"outputs wait: {self.gate.reason}"]
+        return [f"{c.name} waits: {c.reason}" for c in self.consumers if c.state == "waiting"]
 
     def stop(self, timeout_s: float) -> None:
         """Lets them deliver what is stored, within so long. Their last moves wait for one more commit."""
@@ -69,3 +82,25 @@ class Outputs:
                 "delivered": c.delivered, "refused": c.refused,
             } for c in self.consumers
         }  # fmt: skip
+
+
+class Queue:
+    """How many rows an output is behind: in its status, and in the log every few seconds while it does not catch up."""
+
+    def __init__(self, consumer: Consumer, log: Log) -> None:
+        self._consumer, self._log = consumer, log
+        self._told = False
+        self._next = time.monotonic() + QUEUE_LOG_S
+
+    def count(self, tops: Mapping[str, int]) -> None:
+        consumer, now = self._consumer, time.monotonic()
+        left = (tops[feed.table] - consumer.position(feed.table) for feed in consumer.feeds)
+        consumer.behind = sum(max(0, rows) for rows in left)
+        if consumer.caught_up:  # since the last look: what it has not got has just come
+            consumer.behind = 0
+            if self._told:
+                self._log.info(f"{consumer.name}: nothing is behind")
+            consumer.caught_up, self._told, self._next = False, False, now + QUEUE_LOG_S
+        elif consumer.behind and now >= self._next:
+            self._log.info(f"{consumer.name}: queue", rows=consumer.behind)
+            self._told, self._next = True, now + QUEUE_LOG_S

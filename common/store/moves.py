@@ -4,9 +4,39 @@ An output's thread adds to its Mailbox; the writer's thread takes one Move a com
 """
 
 import threading
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import NamedTuple, Protocol
 
-Row = tuple[Any, ...]
+
+class Feed(NamedTuple):
+    """A table that an output reads. columns: what a row holds behind its id. limit: rows of one page, at most.
+
+    where: a condition that rows must meet, SQL. retained: whether a row that is gone before it was read is a loss.
+    """
+
+    table: str
+    columns: str
+    limit: int = 5000
+    where: str = ""
+    retained: bool = True
+
+
+class Follower(Protocol):
+    """An output, as the store's writer sees it: it must not delete what an output still waits for."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def feeds(self) -> Sequence[Feed]: ...
+
+    @property
+    def state(self) -> str: ...
+
+    def skip(self, table: str, to_id: int) -> None:
+        """Rows up to there are gone; those beyond the cursor are accounted for."""
+        ...
 
 
 class FileState(NamedTuple):
@@ -48,49 +78,39 @@ class Move(NamedTuple):
     """
 
     output: str
-    cursors: dict[str, int]
-    files: dict[str, FileState | None]
-    refused: list[Refused]
-    lost: list[Lost]
-    settled: list[int]
-    kept: list[tuple[int, str]]
+    cursors: Mapping[str, int] = MappingProxyType({})
+    files: Mapping[str, FileState | None] = MappingProxyType({})
+    refused: Sequence[Refused] = ()
+    lost: Sequence[Lost] = ()
+    settled: Sequence[int] = ()
+    kept: Sequence[tuple[int, str]] = ()
 
 
 class Mailbox:
-    """The moves of one output that no commit has taken yet, merged: it does not grow with the time a commit takes."""
+    """The moves of one output that no commit has taken yet, merged: it does not grow with the time a commit takes.
+
+    epoch: of the store that moves are for. A move that was made for an earlier one is dropped.
+    """
 
     MAX_REFUSED = 10_000
 
     def __init__(self, output: str) -> None:
         self.output = output
-        self._lock = threading.Condition()
+        self.epoch = 0
+        self._lock = threading.Lock()
         self._waiting = self._empty()
         self._taken: Move | None = None
-        self._added = self._confirmed = 0
-        self._taken_to = 0
+        self._added = self._taken_to = self._confirmed = 0
 
     def _empty(self) -> Move:
-        return Move(self.output, {}, {}, [], [], [], [])
+        return Move(self.output)
 
-    def add(
-        self,
-        cursors: dict[str, int] | None = None,
-        files: dict[str, FileState | None] | None = None,
-        refused: list[Refused] | None = None,
-        lost: list[Lost] | None = None,
-        settled: list[int] | None = None,
-        kept: list[tuple[int, str]] | None = None,
-    ) -> int:
+    def add(self, move: Move, epoch: int) -> int:
         """Merged into what waits; a ticket for `is_committed`. What is added in one call is committed together."""
         with self._lock:
-            into = self._waiting
-            into.cursors.update(cursors or {})
-            into.files.update(files or {})
-            into.refused.extend(refused or ())
-            into.lost.extend(lost or ())
-            into.settled.extend(settled or ())
-            into.kept.extend(kept or ())
-            self._added += 1
+            if epoch == self.epoch:
+                self._waiting = _joined(self._waiting, move)
+                self._added += 1
             return self._added
 
     def is_full(self) -> bool:
@@ -110,15 +130,9 @@ class Mailbox:
         with self._lock:
             if self._added == self._confirmed:
                 return None
-            waiting, taken = self._waiting, self._taken
-            if taken is not None:
-                waiting = Move(
-                    self.output, {**taken.cursors, **waiting.cursors}, {**taken.files, **waiting.files},
-                    taken.refused + waiting.refused, taken.lost + waiting.lost, taken.settled + waiting.settled,
-                    taken.kept + waiting.kept,
-                )  # fmt: skip
-            self._taken, self._waiting, self._taken_to = waiting, self._empty(), self._added
-            return waiting
+            self._taken = _joined(self._taken, self._waiting) if self._taken else self._waiting
+            self._waiting, self._taken_to = self._empty(), self._added
+            return self._taken
 
     def confirm(self) -> None:
         """What was taken is committed."""
@@ -128,5 +142,13 @@ class Mailbox:
     def reset(self) -> None:
         """The store is another one: what was not committed is void, and tickets with it."""
         with self._lock:
+            self.epoch += 1
             self._waiting, self._taken = self._empty(), None
-            self._confirmed = self._added
+            self._confirmed = self._taken_to = self._added
+
+
+def _joined(a: Move, b: Move) -> Move:
+    return Move(
+        a.output, {**a.cursors, **b.cursors}, {**a.files, **b.files}, (*a.refused, *b.refused), (*a.lost, *b.lost),
+        (*a.settled, *b.settled), (*a.kept, *b.kept),
+    )  # fmt: skip

@@ -1,20 +1,29 @@
 """How far outputs are, as it stands in the store: cursors, files, quarantine, what they lost."""
 
 import sqlite3
+from collections.abc import Mapping
 
 from common import clock
 from common.store.moves import FileState, Move
 from common.store.rows import INSERT
 
+COUNTED = "/counted"  # behind a table: up to which id it was counted what had gone before the output had it
 
-def write(conn: sqlite3.Connection, move: Move) -> None:
-    """A move, within the writer's transaction."""
+
+def set_cursors(conn: sqlite3.Connection, output: str, cursors: Mapping[str, int]) -> None:
+    """table → last id; a cursor never goes back."""
     now = clock.wall_ns()
     conn.executemany(
         "INSERT INTO output_cursors (output, table_name, last_id, t_ns) VALUES (?1, ?2, ?3, ?4) "
         "ON CONFLICT DO UPDATE SET last_id = max(last_id, ?3), t_ns = ?4",
-        [(move.output, table, last_id, now) for table, last_id in move.cursors.items()],
+        [(output, table, last_id, now) for table, last_id in cursors.items()],
     )
+
+
+def write(conn: sqlite3.Connection, move: Move) -> None:
+    """A move, within the writer's transaction."""
+    now = clock.wall_ns()
+    set_cursors(conn, move.output, move.cursors)
     for path, state in move.files.items():
         if state is None:
             conn.execute("DELETE FROM output_files WHERE output = ? AND path = ?", (move.output, path))

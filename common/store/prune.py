@@ -11,10 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from common import clock
-from common.sinks.consumer import Consumer
-from common.sinks.output import Feed
 from common.store import progress, rollups
-from common.store.moves import Move
+from common.store.moves import Feed, Follower
 from common.store.rows import INSERT
 from common.store.series import SOURCES
 from common.telemetry.schema import NAMES as IN_SECONDS
@@ -53,7 +51,7 @@ class Kind(NamedTuple):
 Found = Sequence[tuple[int, int, int]]
 
 
-def held_from(conn: sqlite3.Connection, table: str, consumers: Sequence[Consumer], limits: Mapping[str, int]) -> int:
+def held_from(conn: sqlite3.Connection, table: str, consumers: Sequence[Follower], limits: Mapping[str, int]) -> int:
     """The highest id that nobody waits for any more: the gate, cursors, and rows of files that are still open."""
     names = [c.name for c in consumers if any(feed.table == table for feed in c.feeds)]
     if table in SOURCES:
@@ -69,7 +67,7 @@ def held_from(conn: sqlite3.Connection, table: str, consumers: Sequence[Consumer
     return top if first is None else min(top, first - 1)
 
 
-def delivered_to(conn: sqlite3.Connection, table: str, consumers: Sequence[Consumer]) -> int:
+def delivered_to(conn: sqlite3.Connection, table: str, consumers: Sequence[Follower]) -> int:
     """The highest id that the rollups have, and each output that is writing: one that waits for its server may not."""
     names = [c.name for c in consumers if c.state != "waiting" and any(feed.table == table for feed in c.feeds)]
     if table in SOURCES:
@@ -100,13 +98,13 @@ def by_age(conn: sqlite3.Connection, kind: Kind, before_ns: int, top: int, end: 
 class Skipped(NamedTuple):
     """An output whose cursor was moved: to be told once that is committed."""
 
-    consumer: Consumer
+    consumer: Follower
     table: str
     to_id: int
 
 
 def oldest(
-    conn: sqlite3.Connection, kind: Kind, top: int, consumers: Sequence[Consumer], early_ns: int, rows: int, size: int
+    conn: sqlite3.Connection, kind: Kind, top: int, consumers: Sequence[Follower], early_ns: int, rows: int, size: int
 ) -> tuple[int, list[Skipped]]:
     """Delete some of the oldest rows, whoever waits for them: how many, and what to tell.
 
@@ -152,7 +150,7 @@ def _pass(conn: sqlite3.Connection, output: str, feed: Feed, found: Found) -> in
     if feed.table == "rollups":
         return 0  # they go by time, so that others with lower ids are left
     to_id = max(rowid for rowid, _, _ in found)
-    progress.write(conn, Move(output, {feed.table: to_id}, {}, [], [], [], []))
+    progress.set_cursors(conn, output, {feed.table: to_id})
     return to_id
 
 

@@ -13,8 +13,8 @@ from common import clock
 from common.config.schema import SinkConfig
 from common.errors import StoreError
 from common.log import Log
-from common.sinks.consumer import Consumer
 from common.store import database, prune, space
+from common.store.moves import Follower
 from common.store.prune import Kind, Skipped
 from common.store.rollups import NO_LIMITS
 from common.store.writer import Store
@@ -40,12 +40,12 @@ _EVERYTHING = 2**63 - 1
 class Retention:
     """`step` after each commit, `refused` where one failed, `finish` at a clean stop.
 
-    full: the disk is nearly full, and rows go before their time. deleted: rows so far, early ones included.
+    full: the disk is nearly full, and rows go before their time; deleted_early: so many so far.
     """
 
     def __init__(self, cfg: SinkConfig, data: Path, log: Log) -> None:
         self.full = False
-        self.deleted = self.deleted_early = 0
+        self.deleted_early = 0
         self._cfg, self._data, self._log = cfg, data, log
         self._left: list[Kind] = []  # of the pass by age that goes on
         self._pass_at = 0.0
@@ -61,7 +61,7 @@ class Retention:
     def step(
         self,
         store: Store,
-        consumers: Sequence[Consumer],
+        consumers: Sequence[Follower],
         limits: Mapping[str, int] = NO_LIMITS,
         *,
         aging: bool = True,
@@ -100,7 +100,7 @@ class Retention:
 
     # ---- by age
 
-    def _by_age(self, store: Store, consumers: Sequence[Consumer], limits: Mapping[str, int]) -> bool:
+    def _by_age(self, store: Store, consumers: Sequence[Follower], limits: Mapping[str, int]) -> bool:
         now = time.monotonic()
         if not self._left:
             if self._vacuuming:
@@ -110,14 +110,13 @@ class Retention:
                 return False
             self._pass_at, self._left = now + PASS_S, list(_BY_AGE)
         deleted, done = store.work(lambda conn: self._delete_old(conn, consumers, limits, now + _STEP_S))
-        self.deleted += deleted
         self._left = self._left[done:]
         if not self._left:
             self._vacuuming = store.work(lambda conn: space.too_many_free(conn, space.SHARE_ABOVE))
         return bool(self._left) or self._vacuuming
 
     def _delete_old(
-        self, conn: sqlite3.Connection, consumers: Sequence[Consumer], limits: Mapping[str, int], end: float
+        self, conn: sqlite3.Connection, consumers: Sequence[Follower], limits: Mapping[str, int], end: float
     ) -> tuple[int, int]:
         """Rows deleted, and how many kinds are done."""
         deleted = 0
@@ -147,7 +146,7 @@ class Retention:
 
     # ---- for room
 
-    def _make_room(self, store: Store, consumers: Sequence[Consumer], missing: int, *, urgent: bool) -> bool:
+    def _make_room(self, store: Store, consumers: Sequence[Follower], missing: int, *, urgent: bool) -> bool:
         skipped: list[Skipped] = []
         start = time.monotonic()
         close = start >= self._sum_at
@@ -177,7 +176,6 @@ class Retention:
             self._sum_at = start + SUM_S
         self._rows = min(_MOST_ROWS, self._rows * 2)
         self._losses |= bool(deleted)
-        self.deleted += deleted
         self.deleted_early += deleted
         self._tell(deleted, left=left)
         self._refused = False
@@ -187,7 +185,7 @@ class Retention:
         self,
         path: str,
         conn: sqlite3.Connection,
-        consumers: Sequence[Consumer],
+        consumers: Sequence[Follower],
         missing: int,
         skipped: list[Skipped],
         *,

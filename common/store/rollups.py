@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from common import clock
 from common.log import Log
 from common.store import progress
 from common.store.series import FINEST_S, SOURCES, Cell, Sums, merge, window
@@ -83,12 +82,7 @@ class Rollups:
             if len(rows) == page:
                 left.append(table)
         _write(conn, sums.cells)
-        now = clock.wall_ns()
-        conn.executemany(
-            "INSERT INTO output_cursors (output, table_name, last_id, t_ns) VALUES (?1, ?2, ?3, ?4) "
-            "ON CONFLICT DO UPDATE SET last_id = ?3, t_ns = ?4",
-            [(NAME, table, last_id, now) for table, last_id in moved.items()],
-        )
+        progress.set_cursors(conn, NAME, moved)
         return bool(left)
 
     def _damaged(self, rowid: int, reason: str) -> None:

@@ -50,13 +50,18 @@ _READING = (
     *("tec_u_meas", "pid_engaged", "current_swapped", "interval", "device_time_s"),
 )
 _ANGLES = tuple(f"angle{i}" for i in range(7))
+_SMOOTHER = ("target", "current", "sent", "step_size")
+_CAMERA = {"fps": "actual_fps", "target_fps": "target_fps", "drops": "drop_count", "motion": "motion_score"}
+_OUTCOMES = ("done", "stopped")  # of a pump's run: what it really delivered
 SOURCES: Mapping[str, Source] = {
     "pulses": Source("t_ns, channel, total", 500),
     "sample_chunks": Source(chunks.COLUMNS, 4),
     "thermostat_readings": Source(f"t_ns, device, channel, {', '.join(_READING)}", 50),
     "dds_feedback": Source(f"ts, funcode, {', '.join(_ANGLES)}", 100),
-    "smoother_state": Source("ts, joint_id, current", 500),
-    "camera_health": Source("ts, camera_id, actual_fps", 500),
+    "dds_commands": Source("ts, joint_id, target_value", 500),
+    "smoother_state": Source(f"ts, joint_id, {', '.join(_SMOOTHER)}", 500),
+    "camera_health": Source(f"ts, camera_id, {', '.join(_CAMERA.values())}", 500),
+    "pump_events": Source("t_ns, pump, event, ml, steps", 500),
     "web_requests": Source("ts, endpoint, response_ms", 500),
 }
 
@@ -76,6 +81,8 @@ class Sums:
             "sample_chunks": self._chunk,
             "thermostat_readings": self._thermostat,
             "dds_feedback": self._arm,
+            "dds_commands": self._command,
+            "pump_events": self._pump,
             "smoother_state": self._smoother,
             "camera_health": self._camera,
             "web_requests": self._web,
@@ -120,12 +127,25 @@ class Sums:
                 self._one(f"arm/joint{i}", _ns(ts), angle)
 
     def _smoother(self, row: Row) -> None:
-        _, ts, joint, current = row
-        self._one(f"smoother/{joint}/current", _ns(ts), current)
+        _, ts, joint, *values = row
+        for name, value in zip(_SMOOTHER, values, strict=True):
+            self._one(f"smoother/{joint}/{name}", _ns(ts), value)
+
+    def _command(self, row: Row) -> None:
+        _, ts, joint, target = row
+        if joint is not None:
+            self._one(f"arm/joint{joint}/target", _ns(ts), target)
+
+    def _pump(self, row: Row) -> None:
+        _, t_ns, pump, event, ml, steps = row
+        if event in _OUTCOMES:
+            self._one(f"pump/{pump}/ml", t_ns, ml)
+            self._one(f"pump/{pump}/steps", t_ns, steps)
 
     def _camera(self, row: Row) -> None:
-        _, ts, camera, fps = row
-        self._one(f"camera/{camera}/fps", _ns(ts), fps)
+        _, ts, camera, *values = row
+        for name, value in zip(_CAMERA, values, strict=True):
+            self._one(f"camera/{camera}/{name}", _ns(ts), value)
 
     def _web(self, row: Row) -> None:
         _, ts, endpoint, response_ms = row

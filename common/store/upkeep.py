@@ -8,7 +8,7 @@ from pathlib import Path
 from common.config.schema import Config
 from common.errors import StoreError
 from common.log import Log
-from common.sinks.consumer import Consumer
+from common.store.moves import Follower
 from common.store.retention import Retention
 from common.store.rollups import Rollups
 from common.store.writer import Store
@@ -25,7 +25,7 @@ class Upkeep:
         self._retention = Retention(config.sink, data, log)
 
     def step(
-        self, store: Store, consumers: Sequence[Consumer], limits: Mapping[str, int], *, settled: bool = True
+        self, store: Store, consumers: Sequence[Follower], limits: Mapping[str, int], *, settled: bool = True
     ) -> None:
         """consumers, limits: of the outputs, and of the clock's gate. settled: no row waits for its right time, by
 
@@ -36,7 +36,7 @@ class Upkeep:
         while self._retention.step(store, consumers, limits, aging=settled) and time.monotonic() < end:
             pass
 
-    def refused(self, store: Store, consumers: Sequence[Consumer], error: StoreError) -> None:
+    def refused(self, store: Store, consumers: Sequence[Follower], error: StoreError) -> None:
         """The store took nothing: where that is for want of room, some is made."""
         self._retention.refused(error)
         with contextlib.suppress(StoreError):

@@ -7,7 +7,7 @@ on: also where the file was corrupt and a new one has begun. No caller needs to 
 import contextlib
 import os
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Literal, Self, TypeVar
 
@@ -64,26 +64,35 @@ class Store:
             key: Cursor(stream.stored_to, stream.closed, stream.published_to) for key, stream in self._streams.items()
         }
 
-    def commit(self, items: Sequence[Item], published: Published = NOTHING, moves: Sequence[Move] = ()) -> None:
+    def commit(
+        self,
+        items: Sequence[Item],
+        published: Published = NOTHING,
+        moves: Sequence[Move] = (),
+        generation: int | None = None,
+    ) -> list[str]:
         """Store all items, in order, each stream from its cursor on, in one transaction that is on the disk at return.
 
         published: per stream the highest number its publisher told of, and its boot id. An item whose data cannot be
-        stored goes to quarantine and into the ledger, the others are stored. moves: what outputs have got done.
-        Nothing new: nothing is written.
+        stored goes to quarantine and into the ledger, the others are stored. Nothing new: nothing is written.
+        moves: what outputs have got done, in the store of that generation (None: in this one); dropped where it is
+        another by now. Returns moves that cannot be written, one line each: a fault in an output stops nobody else.
         StoreError: nothing is stored; the items may be given again, from where `cursors()` then stands.
         AssertionError: an item does not start right after its stream's cursor.
         """
         conn = self._connection()
+        if generation not in (None, self.generation):
+            moves = ()
         keys = self._check(items)
         due = self._minutes.due()
         if not (items or due or moves or self._news(published)):
-            return
+            return []
         keys += [*published, *(key for key, _, _ in due)]
         try:
             try:
-                streams = self._write(conn, items, published, keys, moves, each=False)
+                streams, faults = self._write(conn, items, published, keys, moves, each=False)
             except POISON:
-                streams = self._write(conn, items, published, keys, moves, each=True)
+                streams, faults = self._write(conn, items, published, keys, moves, each=True)
         except sqlite3.Error as e:
             raise self._failed(e) from e
         except StoreError:
@@ -91,6 +100,15 @@ class Store:
             raise
         self._streams = streams
         self._minutes.written(due)
+        return faults
+
+    def tops(self, tables: Iterable[str]) -> dict[str, int]:
+        """Table → its highest id, 0 for an empty one. StoreError: see `work`."""
+        conn = self._connection()
+        try:
+            return {t: conn.execute(f"SELECT max(id) FROM {t}").fetchone()[0] or 0 for t in tables}
+        except sqlite3.Error as e:
+            raise self._failed(e) from e
 
     def health(self, frame: Health) -> None:
         """Remember a health frame; the next commit in which a row of its source is due writes it."""
@@ -247,8 +265,11 @@ class Store:
         moves: Sequence[Move],
         *,
         each: bool,
-    ) -> dict[StreamKey, Stream]:
-        """One transaction; each: item by item where needed, so that none can fail the others. The new streams."""
+    ) -> tuple[dict[StreamKey, Stream], list[str]]:
+        """One transaction; each: item by item where needed, so that none can fail the others.
+
+        The new streams, and what is wrong with moves that are not written.
+        """
         conn.execute("BEGIN IMMEDIATE")
         try:
             work = Transaction(conn, self._streams, self.boots)
@@ -258,8 +279,7 @@ class Store:
             (work.store_each if each else work.store)(items)
             for key, frame, worst in self._minutes.due():
                 work.health(key, frame, worst)
-            for move in moves:
-                progress.write(conn, move)
+            faults = [fault for move in moves if (fault := _try(conn, move))]
             streams = work.finish()
             conn.execute("COMMIT")
         except BaseException:
@@ -268,4 +288,17 @@ class Store:
                     conn.execute("ROLLBACK")
             raise
         self.boots.marks = work.marks
-        return streams
+        return streams, faults
+
+
+def _try(conn: sqlite3.Connection, move: Move) -> str:
+    """Writes what an output has got done; what is wrong with it, where it cannot be."""
+    conn.execute("SAVEPOINT move")
+    fault = ""
+    try:
+        progress.write(conn, move)
+    except POISON as e:
+        conn.execute("ROLLBACK TO move")
+        fault = f"{move.output}: {type(e).__name__}: {e}"
+    conn.execute("RELEASE move")
+    return fault

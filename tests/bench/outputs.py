@@ -2,7 +2,6 @@
 
 import gzip
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +16,8 @@ from common.config.schema import Config, CsvConfig, InfluxConfig, SinkConfig
 from common.frames import Pulse
 from common.log import Log
 from common.secrets import Secrets
-from common.sinks.consumer import Consumer, Gate
+from common.sinks.consumer import Consumer
+from common.sinks.gate import Gate
 from common.sinks.influx import kinds
 from common.sinks.output import Output
 from common.store.items import StreamKey, Taken
@@ -146,12 +146,11 @@ def _consumed(path: Path, url: str, count: int) -> tuple[float, float]:
     config = Config(node="bench", sink=SinkConfig(influx=influx))
     output = sinks.open_output("influx", config, path.parent, Log("bench"), Secrets(path.parent / ".env"))
     consumer = Consumer("influx", output, str(path), Gate(), Log("bench"))
-    main, begin, before = threading.get_native_id(), time.monotonic(), time.process_time()
+    begin, before = time.monotonic(), time.process_time()
     consumer.start()
     while consumer.reach.get("pulses", 0) < count or consumer.delivered < count:
         time.sleep(0.01)
     took, used = time.monotonic() - begin, time.process_time() - before
-    assert main
     consumer.stop(5.0)
     consumer.join(10.0)
     return count / took, used

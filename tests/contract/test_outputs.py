@@ -25,7 +25,8 @@ from common import frames, sinks
 from common.config.schema import Config
 from common.log import Log
 from common.secrets import Secrets
-from common.sinks.consumer import Consumer, Gate
+from common.sinks.consumer import Consumer
+from common.sinks.gate import Gate
 from common.sinks.output import Output, Place
 from common.store.items import StreamKey, Taken
 from common.store.writer import Store
@@ -260,7 +261,8 @@ def test_it_waits_for_what_it_writes_to_and_says_so_once(rig: Rig) -> None:
         rig.pulses(100)
         consumer.retry()
         time.sleep(0.1)
-    assert rig.other.got() == [] if not rig.other.exactly_once else True
+    if not rig.other.exactly_once:  # a folder that is away has no files to look at
+        assert rig.other.got() == []
     reason = consumer.reason
     rig.other.mend()
     consumer.retry()
@@ -323,7 +325,7 @@ def test_a_backlog_costs_no_more_memory_than_a_page(rig: Rig) -> None:
             rig.pulses(40_000)
             consumer.retry()
             time.sleep(0.2)
-        rig.until(lambda: consumer._count_behind() == 220_000)
+        assert consumer.position("pulses") == 0
         after = tracemalloc.get_traced_memory()[0]
     finally:
         tracemalloc.stop()
@@ -336,10 +338,8 @@ def test_it_ends_when_it_is_told_to_though_it_waits(rig: Rig) -> None:
     rig.pulses(100)
     consumer = rig.start()
     rig.until(lambda: consumer.state == "waiting")
-    begin = time.monotonic()
     consumer.stop(2.0)
     assert consumer.join(20.0)
-    assert time.monotonic() - begin < 20
     rig.other.mend()
     rig.consumer = None
     rig.start()
@@ -371,5 +371,4 @@ def test_it_goes_on_with_a_store_that_took_the_place_of_the_first(rig: Rig) -> N
     rig.seq = 0
     consumer.restart()
     rig.pulses(50)  # numbers 51 to 100, of ids 1 to 50
-    rig.until(lambda: len(set(rig.other.got())) >= 100)
-    assert sorted(set(rig.other.got())) == list(range(1, 101))
+    rig.arrived(100)

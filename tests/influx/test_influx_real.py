@@ -18,7 +18,8 @@ from v2server import V2Server
 from common.config.schema import Config, InfluxConfig, SinkConfig
 from common.log import Log
 from common.secrets import Secrets
-from common.sinks.consumer import Consumer, Gate
+from common.sinks.consumer import Consumer
+from common.sinks.gate import Gate
 from common.sinks.influx.output import InfluxOutput
 from common.sinks.output import NotNow, Place
 from common.store.writer import Store

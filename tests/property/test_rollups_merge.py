@@ -69,7 +69,8 @@ def offered(draw: st.DrawFn) -> tuple[str, dict[str, Any], int, Points]:
         return kind, {"funcode": funcode, "data": None, "angles": [None, None, value]}, t, points
     if kind == "smoother":
         fields = {"joint_id": 3, "target": 0.0, "current": 1.5, "sent": 0.0}
-        return kind, fields, t, [("smoother/3/current", rounded, 1.5)]
+        points = [("smoother/3/target", rounded, 0.0), ("smoother/3/current", rounded, 1.5)]
+        return kind, fields, t, [*points, ("smoother/3/sent", rounded, 0.0)]
     if kind == "camera":
         return kind, {"camera_id": "top", "actual_fps": value}, t, [("camera/top/fps", rounded, value)]
     return kind, {"endpoint": "/api/x", "response_ms": value}, t, [("web//api/x/response_ms", rounded, value)]
@@ -156,8 +157,8 @@ def test_a_damaged_chunk_is_told_and_nothing_else_happens(data: bytes, n: int, d
     told: list[int] = []
     sums = series.Sums({}, lambda rowid, _: told.append(rowid))
     good = chunks.encode(bytes(8), 2, 2, "<i2")
-    sums.add("sample_chunks", [(1, T, "v", n, axes, 1.0, dtype, data, chunks.ENCODING, data)])
-    sums.add("sample_chunks", [(2, T, "v", 2, '["x","y"]', 1.0, "<i2", data, "other", good)])
-    sums.add("sample_chunks", [(3, T, "v", 2, '["x","y"]', 1.0, "<i2", 5, chunks.ENCODING, good)])
+    sums.add("sample_chunks", [(1, T, "v", n, axes, "g", 1.0, dtype, data, chunks.ENCODING, data)])
+    sums.add("sample_chunks", [(2, T, "v", 2, '["x","y"]', "g", 1.0, "<i2", data, "other", good)])
+    sums.add("sample_chunks", [(3, T, "v", 2, '["x","y"]', "g", 1.0, "<i2", 5, chunks.ENCODING, good)])
     assert told == [1, 2]
     assert {cell.n for cell in sums.cells.values()} == {2}

@@ -135,6 +135,8 @@ def check(outage: Outage, *, queue_lines: bool) -> None:
     assert not expected - found, f"{len(expected - found)} of {len(expected)} are not there\n{rig.tail()}"
     assert not found - expected, f"{len(found - expected)} should not be there: {sorted(found - expected)[:5]}"
     assert {name for name, _, _ in found} >= {"PowerPulse", "samples", "health"}
+    for table, measurement in (("pulses", "PowerPulse"), ("health", "health"), ("ledger", "loss")):
+        assert [(sum(name == measurement for name, _, _ in found),)] == rig.rows(f"SELECT count(*) FROM {table}")
     assert rig.rows("SELECT * FROM quarantine") == []
     for table in ("pulses", "sample_chunks"):
         last = rig.rows(f"SELECT max(id) FROM {table}")

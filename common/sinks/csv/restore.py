@@ -89,6 +89,8 @@ def _found(tree: Tree, orphans: Orphans) -> Iterator[tuple[str, int]]:
             for name in names:
                 full = Path(folder, name)
                 path = str(full.relative_to(tree.root))
+                if not path.isprintable():
+                    continue  # none of ours, and no name that the store could hold
                 if tree.shape.name.fullmatch(path):
                     yield path, full.stat().st_size
                 elif path.endswith(".gz.tmp") and tree.shape.name.fullmatch(path.removesuffix(".tmp")):

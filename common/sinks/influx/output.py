@@ -90,7 +90,11 @@ class InfluxOutput:
         if answer.status >= 500 or answer.status in (408, 429):
             raise NotNow(f"{self._server.name}: it does not say whether it has tasks", answer.wait_s)
         has = answer.status in (200, 401, 403) and not answer.is_page
-        who = "its Flux tasks sum up pulses" if has else "it has no Flux tasks, so sums of pulses are written from here"
+        who = (
+            "it has Flux, so tasks sum up pulses (`rigbus influx setup` makes them)"
+            if has
+            else "it has no Flux tasks, so sums of pulses are written from here"
+        )
         self._log.info(f"{self._name}: {self._server.name}: {who} (sink.influx.downsampling is auto)")
         return not has
 

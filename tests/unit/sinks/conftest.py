@@ -10,7 +10,8 @@ import pytest
 
 from common import frames
 from common.log import Log
-from common.sinks.consumer import Consumer, Gate
+from common.sinks.consumer import Consumer
+from common.sinks.gate import Gate
 from common.sinks.output import Feed, Row, Written
 from common.store.items import StreamKey, Taken
 from common.store.moves import FileState, Refused

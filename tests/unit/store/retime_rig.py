@@ -8,7 +8,7 @@ from typing import Any
 from common import frames, topics
 from common.intake.clock_keeper import ClockKeeper
 from common.log import Log
-from common.sinks.consumer import Gate
+from common.sinks.gate import Gate
 from common.sinks.output import Feed
 from common.store.items import Item, StreamKey, Taken
 from common.store.schema import RETIMED

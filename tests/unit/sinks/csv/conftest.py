@@ -12,8 +12,9 @@ import pytest
 from common import frames
 from common.config.schema import Config
 from common.log import Log
-from common.sinks.consumer import Consumer, Gate
+from common.sinks.consumer import Consumer
 from common.sinks.csv.output import CsvOutput
+from common.sinks.gate import Gate
 from common.sinks.output import Place
 from common.store.items import StreamKey, Taken
 from common.store.writer import Store

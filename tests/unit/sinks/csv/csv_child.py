@@ -15,8 +15,9 @@ import msgspec
 from common import frames
 from common.config.schema import Config
 from common.log import Log
-from common.sinks.consumer import Consumer, Gate
+from common.sinks.consumer import Consumer
 from common.sinks.csv.output import CsvOutput
+from common.sinks.gate import Gate
 from common.sinks.output import Place
 from common.store.items import StreamKey, Taken
 from common.store.writer import Store
@@ -79,7 +80,7 @@ def main() -> None:
     while time.monotonic() < deadline:
         commit([])
         time.sleep(0.05)
-        if consumer.state == "writing" and consumer._count_behind() == 0:
+        if consumer.state == "writing" and consumer.caught_up:
             break
     time.sleep(1.5)  # one look when nothing is left to write
     consumer.stop(5.0)
