@@ -75,8 +75,8 @@ def delivered_to(conn: sqlite3.Connection, table: str, consumers: Sequence[Follo
     return min((progress.cursors(conn, name).get(table, 0) for name in names), default=_I64_MAX)
 
 
-def by_age(conn: sqlite3.Connection, kind: Kind, before_ns: int, top: int, end: float) -> tuple[int, bool]:
-    """Delete rows from before then, up to the id `top`, until `end` (monotonic): how many, and whether that is all.
+def by_age(conn: sqlite3.Connection, kind: Kind, before_ns: int, top: int, end: float) -> bool:
+    """Delete rows from before then, up to the id `top`, until `end` (monotonic); whether that is all.
 
     By time: rows that a wrong clock stamped ahead keep no others.
     """
@@ -85,14 +85,13 @@ def by_age(conn: sqlite3.Connection, kind: Kind, before_ns: int, top: int, end: 
         f"SELECT id, t, size FROM (SELECT {kind.columns} FROM {kind.table} WHERE {kind.where} AND {kind.time} < ? "
         f"ORDER BY {kind.time} LIMIT {_LOOKED_AT}) WHERE id <= ? LIMIT {_BATCH_ROWS}"
     )
-    deleted = 0
     while True:  # one batch at least, however long the look at cursors took
         found = conn.execute(sql, (before / 1e9 if kind.time == "ts" else before, top)).fetchall()
         if not found:
-            return deleted, True
-        deleted += _delete(conn, kind.table, _cut(found, BATCH_BYTES))
+            return True
+        _delete(conn, kind.table, _cut(found, BATCH_BYTES))
         if time.monotonic() >= end:
-            return deleted, False
+            return False
 
 
 class Skipped(NamedTuple):

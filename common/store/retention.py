@@ -109,7 +109,7 @@ class Retention:
             if now < max(self._pass_at, self._pause_until):
                 return False
             self._pass_at, self._left = now + PASS_S, list(_BY_AGE)
-        deleted, done = store.work(lambda conn: self._delete_old(conn, consumers, limits, now + _STEP_S))
+        done = store.work(lambda conn: self._delete_old(conn, consumers, limits, now + _STEP_S))
         self._left = self._left[done:]
         if not self._left:
             self._vacuuming = store.work(lambda conn: space.too_many_free(conn, space.SHARE_ABOVE))
@@ -117,19 +117,16 @@ class Retention:
 
     def _delete_old(
         self, conn: sqlite3.Connection, consumers: Sequence[Follower], limits: Mapping[str, int], end: float
-    ) -> tuple[int, int]:
-        """Rows deleted, and how many kinds are done."""
-        deleted = 0
+    ) -> int:
+        """How many kinds are done."""
         for done, kind in enumerate(self._left):
             days = self._days(kind)
             if not days:
                 continue
             top = prune.held_from(conn, kind.table, consumers, limits)
-            rows, whole = prune.by_age(conn, kind, clock.wall_ns() - int(days * _DAY_NS), top, end)
-            deleted += rows
-            if not whole:
-                return deleted, done
-        return deleted, len(self._left)
+            if not prune.by_age(conn, kind, clock.wall_ns() - int(days * _DAY_NS), top, end):
+                return done
+        return len(self._left)
 
     def _days(self, kind: Kind) -> float:
         """0: for ever."""

@@ -16,10 +16,12 @@ from common.store.assemble import COLUMNS as CHUNK_COLUMNS
 Row = tuple[Any, ...]
 Rows = dict[str, list[Row]]
 
-_READING = (
-    *("channel", "temperature", "i_tec", "pid_output", "adc", "sens", "i_set", "dac_value", "dac_feedback", "tec_i"),
+# A thermostat's fields, in the order that the seed's files have them.
+THERMOSTAT_FIELDS = (
+    *("temperature", "i_tec", "pid_output", "adc", "sens", "i_set", "dac_value", "dac_feedback", "tec_i"),
     *("tec_u_meas", "pid_engaged", "current_swapped", "interval"),
 )
+_READING = ("channel", *THERMOSTAT_FIELDS)
 _STATUS = ("power_status", "enable_status", "error_status", "recv_status", "exec_status")
 _ACK_ADDRESS = 3
 _ACK_FUNCODE = 100  # acks count their function codes from 1 too: moved away, so that funcode = 1 finds angles only

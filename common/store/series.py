@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from common.store import chunks
+from common.store.rows import THERMOSTAT_FIELDS
 
 Row = tuple[Any, ...]
 FINEST_S = 60  # every other window is a multiple of it
@@ -45,10 +46,7 @@ class Source(NamedTuple):
     page: int
 
 
-_READING = (
-    *("temperature", "i_tec", "pid_output", "adc", "sens", "i_set", "dac_value", "dac_feedback", "tec_i"),
-    *("tec_u_meas", "pid_engaged", "current_swapped", "interval", "device_time_s"),
-)
+_READING = (*THERMOSTAT_FIELDS, "device_time_s")
 _ANGLES = tuple(f"angle{i}" for i in range(7))
 _SMOOTHER = ("target", "current", "sent", "step_size")
 _CAMERA = {"fps": "actual_fps", "target_fps": "target_fps", "drops": "drop_count", "motion": "motion_score"}

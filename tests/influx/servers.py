@@ -18,6 +18,9 @@ from urllib.parse import urlencode
 
 import pytest
 
+# read here: tests may change the environment
+_PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", os.environ.get("RIGBUS_TEST_SERVERS_PATH", "")])
+_REQUIRED = bool(os.environ.get("CI")) or os.environ.get("RIGBUS_TEST_SERVERS") == "required"
 START_S = 60.0  # what takes under 1 s on an idle machine
 _CONFIG = """
 reporting-disabled = true
@@ -45,12 +48,11 @@ bind-address = "127.0.0.1:{rpc}"
 
 def need(program: str) -> str:
     """The path of a server's program; skips the test without it, or fails it where it has to be there."""
-    where = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", os.environ.get("RIGBUS_TEST_SERVERS_PATH", "")])
-    found = shutil.which(program, path=where)
+    found = shutil.which(program, path=_PATH)
     if found is not None:
         return found
     text = f"{program} is not installed (make test-deps)"
-    if os.environ.get("CI") or os.environ.get("RIGBUS_TEST_SERVERS") == "required":
+    if _REQUIRED:
         pytest.fail(text)
     pytest.skip(text)
 

@@ -9,13 +9,10 @@ from common.sinks.csv.tables import day_base
 from common.sinks.csv.tree import Piece, Tree
 from common.sinks.output import Feed, Row
 from common.store.moves import Refused
+from common.store.rows import THERMOSTAT_FIELDS as FIELDS
 
 FOLDER = "thermostat"
 TABLE = "thermostat_readings"
-FIELDS = (
-    *("temperature", "i_tec", "pid_output", "adc", "sens", "i_set", "dac_value", "dac_feedback", "tec_i"),
-    *("tec_u_meas", "pid_engaged", "current_swapped", "interval"),
-)
 _TOGETHER = 4  # rows of a poll that make one row here: a device has two channels
 _MOST_IN_A_POLL, _MOST_CHANNELS = 256, 16
 _WIDTH = 1 + len(FIELDS)

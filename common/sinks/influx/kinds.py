@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from common.sinks.influx import lines
 from common.sinks.influx.lines import decimal, flag, key, own_time, quoted, whole
+from common.store.rows import THERMOSTAT_FIELDS
 
 Row = tuple[Any, ...]
 Write = Callable[[Any], str | None]
@@ -36,10 +37,7 @@ def _fields(write: Write, *names: str) -> dict[str, tuple[str, Write]]:
 KINDS: Mapping[str, Kind] = {
     "thermostat_readings": Kind(
         "thermostat", "t_ns", {"channel": "channel", "device": "device"},
-        _fields(
-            decimal, "temperature", "i_tec", "pid_output", "adc", "sens", "i_set", "dac_value", "dac_feedback", "tec_i",
-            "tec_u_meas", "pid_engaged", "current_swapped", "interval", "device_time_s",
-        ),
+        _fields(decimal, *THERMOSTAT_FIELDS, "device_time_s"),
         shared=False,
     ),
     "pump_events": Kind(
