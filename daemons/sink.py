@@ -3,6 +3,7 @@
 import gc
 import sys
 import time
+from contextlib import ExitStack
 
 from common import clock
 from common.clock import Clock
@@ -23,16 +24,19 @@ _DELIVER_S = 1.0  # at the stop: for outputs to write what is stored; what they 
 def run(rt: Runtime, cfg: SinkConfig, clocks: Clock = clock) -> None:
     gc.freeze()  # what the imports made lives for ever
     gc.set_threshold(100_000, 50, 1000)  # items wait by the ten thousand and hold no cycles: do not walk them again
-    store = Store.open(str(rt.folders.store), cfg.synchronous)
-    intake = Intake(rt.context, rt.config, rt.folders, store.cursors(), rt.log)
-    intake.on_health = store.health
-    outputs = Outputs(rt.config, rt.folders.data, str(rt.folders.store), rt.log, rt.secrets)
-    committer = Committer(rt, cfg, store, intake, outputs, clocks)
-    outputs.start()
-    desk = Desk()
-    for op, handler in desk.handlers().items():
-        rt.on(op, handler)
-    try:
+    with ExitStack() as ending:  # whatever is raised: a socket that is left open would keep the process from ending
+        store = Store.open(str(rt.folders.store), cfg.synchronous)
+        ending.callback(store.close)
+        intake = Intake(rt.context, rt.config, rt.folders, store.cursors(), rt.log)
+        ending.callback(intake.close)
+        intake.on_health = store.health
+        outputs = Outputs(rt.config, rt.folders.data, str(rt.folders.store), rt.log, rt.secrets)
+        committer = Committer(rt, cfg, store, intake, outputs, clocks)
+        outputs.start()
+        desk = Desk()
+        ending.callback(desk.close)
+        for op, handler in desk.handlers().items():
+            rt.on(op, handler)
         while not rt.stopping:
             if intake.step(0.05 if intake.catching_up else 0.5) < 100 and not intake.catching_up:
                 rt.wait(_NAP_S)
@@ -49,10 +53,6 @@ def run(rt: Runtime, cfg: SinkConfig, clocks: Clock = clock) -> None:
         committer.finish()
         outputs.stop(_DELIVER_S)
         committer.commit(last=True)
-    finally:
-        desk.close()
-        intake.close()
-        store.close()
 
 
 if __name__ == "__main__":

@@ -10,9 +10,10 @@ import msgspec
 
 from common import rig
 from common.cli.context import add_format, print_json
-from common.config.check import daemons
+from common.config.check import check_outputs, daemons
 from common.config.keys import Path, Shape, dotted, fields, literal, quoted, shape_of
 from common.config.load import Loaded, load
+from common.config.tree import Source
 from common.errors import RigbusError
 
 
@@ -45,6 +46,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace, loaded: Loaded) -> int:
     loaded.folders(args.data, args.run_dir)
+    check_outputs(loaded.config, loaded.origins, Source(0, str(loaded.sources[0]), 0))
     files = [str(file) for file in loaded.sources]
     if args.format == "json":
         print_json({"files": files, "ok": True})

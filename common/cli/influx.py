@@ -82,6 +82,8 @@ def _set_up(args: argparse.Namespace, place: Site, server: Any) -> int:
         told.line("\n✅ InfluxDB is set up. `make verify` looks at all of it.")
     else:
         told.line("\n✅ All is set up already; nothing was changed. `make verify` looks at all of it.")
+    if not args.save and any(step.part == "token" and step.state == "note" for step in steps):
+        told.line("!  No token was made: `rigbus influx setup --save` makes and saves them.")
     if not place.config.enabled:
         told.line("!  The sink does not write there yet: set enabled = true in [sink.influx] of rigbus.toml.")
     return 1 if "failed" in states else 0

@@ -1,6 +1,7 @@
 """`rigbus status`: each daemon's own word, and the account."""
 
 import argparse
+import sqlite3
 from typing import Any
 
 import msgspec
@@ -10,7 +11,9 @@ from common.audit import audit
 from common.cli.board import board
 from common.cli.context import add_format, open_config, print_json, wide_console
 from common.ctl import request
-from common.errors import RigbusError
+from common.errors import RigbusError, StoreError
+from common.paths import Folders
+from common.store.readonly import connect
 
 
 def register(sub: "argparse._SubParsersAction[argparse.ArgumentParser]", common: argparse.ArgumentParser) -> None:
@@ -42,6 +45,22 @@ def run(args: argparse.Namespace) -> int:
         published = sum(s.published for s in account.streams)
         verdict = "balances" if account.ok else "does not balance: rigbus audit"
         console.print(f"account   {published:,} frames published, {verdict}")
+        if refused := _quarantined(folders):
+            console.print(f"refused   {refused:,} rows are in quarantine: rigbus quarantine list")
         if replies:
             console.print(f"writes    {wear.told(written)}")
     return 0 if account.ok and not down else 1
+
+
+def _quarantined(folders: Folders) -> int:
+    """Rows that an output or the store could not take; 0 where there is no store to be asked."""
+    try:
+        conn, _ = connect(str(folders.store))
+    except (FileNotFoundError, StoreError):
+        return 0
+    try:
+        return int(conn.execute("SELECT count(*) FROM quarantine").fetchone()[0])
+    except sqlite3.Error:
+        return 0
+    finally:
+        conn.close()

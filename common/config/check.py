@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Iterator, Mapping
 from typing import Literal
+from urllib.parse import urlsplit
 
 from common import drivers
 from common.config.keys import Path, describe, dotted, fields, fits, literal, shape_of
@@ -66,6 +67,37 @@ def _check_outputs(config: Config, places: _Places) -> None:
         if name in _OUTPUT_NAMES:
             path = ("sink", "output", name)
             refuse(places.source(path), path, f"this name is taken; another one than {', '.join(_OUTPUT_NAMES)}")
+
+
+_BUCKETS = ("raw_bucket", "b1m_bucket", "b5m_bucket", "b1h_bucket")
+
+
+def check_outputs(config: Config, origins: Mapping[Path, Source], root: Source) -> None:
+    """What `rigbus config check` looks at too. ConfigError; the rig itself goes on without an output that is wrong."""
+    from common.sinks import plugged  # here: entry points of all packages are looked through
+
+    places, there = _Places(origins, root), plugged()
+    for name, plugin in config.sink.output.items():
+        driver, here = plugin.driver or name, ("sink", "output", name, "driver")
+        if plugin.enabled and driver not in there:
+            refuse(places.source(here), here, f"no output {literal(driver)}; there are: {', '.join(there) or 'none'}")
+    influx = config.sink.influx
+    address = ("sink", "influx", "url")
+    if not _is_address(influx.url):
+        refuse(places.source(address), address, "expected the address of a server, as http://localhost:8086")
+    for one, other in itertools.combinations(_BUCKETS, 2):
+        if getattr(influx, one) == getattr(influx, other):
+            later = places.last(("sink", "influx", one), ("sink", "influx", other))
+            wrong = f"{one} and {other} are both {literal(getattr(influx, one))}: each needs a bucket of its own"
+            refuse(places.source(later), later, wrong)
+
+
+def _is_address(url: str) -> bool:
+    try:
+        found = urlsplit(url)
+        return found.scheme in ("http", "https") and bool(found.hostname) and found.port != 0 and " " not in url
+    except ValueError:
+        return False
 
 
 def _check_lines(config: Config, places: _Places) -> None:

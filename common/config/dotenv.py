@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping
 from pathlib import Path as FilePath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from common.config.locate import CHECKOUT
 from common.config.schema import Config
-from common.config.tree import Source, Table, build, merge
+from common.config.tree import Source, Table, build, merge, refuse
+
+if TYPE_CHECKING:
+    from dotenv.parser import Binding
 
 # name → key of the configuration. Tokens are no configuration: common/secrets.py reads them.
 KEYS = {
@@ -29,21 +32,28 @@ def file_of(main: FilePath) -> FilePath:
 
 
 def read(file: FilePath) -> dict[str, str]:
-    """Its keys; none where it is not there or cannot be read."""
+    """Its keys; none where it is not there or cannot be read. A line that is none is passed over: see `overlay`."""
+    return {found.key: found.value for found in _bindings(file) if found.key and found.value is not None}
+
+
+def _bindings(file: FilePath) -> "list[Binding]":
     if not file.is_file():
-        return {}
-    from dotenv import dotenv_values  # here: most daemons have no .env to read
+        return []
+    from dotenv.parser import parse_stream  # here: most daemons have no .env to read
 
     try:
-        values = dotenv_values(file, interpolate=False)
+        with file.open(encoding="utf-8") as stream:
+            return list(parse_stream(stream))
     except (OSError, UnicodeDecodeError):
-        return {}
-    return {name: value for name, value in values.items() if value is not None}
+        return []
 
 
 def overlay(base: Table, main: FilePath, environ: Mapping[str, str], order: int) -> Table:
     """`base` with each of KEYS that is set to something on top: by the environment, else by `.env`. ConfigError."""
     file = file_of(main)
+    for found in _bindings(file):
+        if found.error:  # its text may be a token
+            refuse(Source(order, str(file), found.original.line), (), "not NAME=value (a quote that is not closed?)")
     in_file, tree = read(file), base
     for name, path in KEYS.items():
         for values, where in ((environ, f"environment {name}"), (in_file, f"{file}: {name}")):

@@ -38,7 +38,7 @@ def examine(site: Site) -> Iterator[Finding]:
 
 def _output(site: Site) -> Finding:
     if site.config.enabled:
-        return Finding("output", "ok", "sink.influx.enabled: the sink writes")
+        return Finding("output", "ok", "sink.influx.enabled is true (`rigbus status` tells whether the sink can write)")
     detail = "sink.influx.enabled is false: the sink writes nothing there"
     return Finding("output", "warning", detail, ENABLE)
 

@@ -21,9 +21,9 @@ SHIPPED = {
 EXTRAS = {"influx": "influx"}  # output → the extra that has its libraries
 
 
-def known() -> list[str]:
+def plugged() -> list[str]:
     """The names that `driver` of `[sink.output.<name>]` may use."""
-    return sorted({*SHIPPED, *(point.name for point in entry_points(group="rigbus.outputs"))})
+    return sorted({point.name for point in entry_points(group="rigbus.outputs")} - SHIPPED.keys())
 
 
 def enabled(config: Config) -> dict[str, tuple[str, dict[str, Any]]]:
@@ -43,6 +43,8 @@ def enabled(config: Config) -> dict[str, tuple[str, dict[str, Any]]]:
 def open_output(name: str, config: Config, data: Path, log: Log, secrets: Secrets) -> Output:
     """An enabled output, opened: it has not looked at any server or folder yet. Raises ConfigError."""
     driver, options = enabled(config)[name]
+    if driver in SHIPPED and driver != name:
+        raise ConfigError(f"sink.output.{name}: {driver} has a table of its own, [sink.{driver}]")
     output: Output = find(driver)(Place(name, config, data, log, secrets, options))
     return output
 

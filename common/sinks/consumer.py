@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 
-from common.errors import StoreError
+from common.errors import ConfigError, StoreError
 from common.log import Log
 from common.sinks import requeue
 from common.sinks.gate import Gate
@@ -38,6 +38,8 @@ class Consumer:
         self.behind = self.delivered = self.refused = 0
         self.reach: dict[str, int] = {}
         self.feeds: Sequence[Feed] = list(output.feeds())
+        if len({feed.table for feed in self.feeds}) < len(self.feeds):
+            raise ConfigError(f"output {name} asks for one table twice: it has one cursor for each")
         self._output, self._store, self._gate, self._log = output, store, gate, log
         self._conn: sqlite3.Connection | None = None
         self._position: dict[str, int] = {}
@@ -138,15 +140,33 @@ class Consumer:
         if self._ticket > self._told and self.mailbox.is_committed(self._ticket):
             self._output.committed()
             self._told = self._ticket
-        more = not self._is_going_back() and self._send_again()
-        for feed in self.feeds:
-            if self._load_due:
-                return True
-            more |= self._page(feed)
+        is_going_back = self._is_going_back()
+        more = self._pages() | (not is_going_back and self._send_again())
+        if is_going_back and self._gate.limits:
+            return more  # what it is to be given again is held back: that is no end
         if not more and (now := time.monotonic()) >= self._idle_at:
             self._idle_at = now + _IDLE_S
             self._tell(Move(self.name), self._output.idle())
         return more
+
+    def _pages(self) -> bool:
+        """One page of every feed; where one cannot be taken, all that others have before that is said."""
+        blocked: dict[str, NotNow] = {}
+        while True:
+            more = False
+            for feed in self.feeds:
+                if self._load_due:
+                    return True
+                try:
+                    more |= feed.table not in blocked and self._page(feed)
+                except NotNow as e:
+                    if not e.of_table:
+                        raise
+                    blocked[feed.table] = e
+            if not blocked:
+                return more
+            if not more or self._stop_at is not None:
+                raise next(iter(blocked.values()))
 
     def _page(self, feed: Feed) -> bool:
         table = feed.table

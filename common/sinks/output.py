@@ -40,13 +40,15 @@ class NotNow(Exception):
     """The page cannot be taken now; it comes again, the same rows. The message is the reason, one line without secrets.
 
     after_s: when to try again, where the other side said so; else with growing pauses up to a minute. needs_mending:
-    it will not pass by itself (wrong credentials, a folder that may not be written): logged as an error.
+    it will not pass by itself (wrong credentials, a folder that may not be written): logged as an error. of_table: rows
+    of other tables may be taken all the same.
     """
 
-    def __init__(self, reason: str, after_s: float | None = None, *, needs_mending: bool = False) -> None:
+    def __init__(
+        self, reason: str, after_s: float | None = None, *, needs_mending: bool = False, of_table: bool = False
+    ) -> None:
         super().__init__(reason)
-        self.after_s = after_s
-        self.needs_mending = needs_mending
+        self.after_s, self.needs_mending, self.of_table = after_s, needs_mending, of_table
 
 
 class Output(Protocol):

@@ -7,6 +7,7 @@ from typing import Any
 
 from common import sinks
 from common.config.schema import Config
+from common.errors import ConfigError
 from common.log import Log
 from common.secrets import Secrets
 from common.sinks.consumer import Consumer
@@ -20,10 +21,17 @@ class Outputs:
     """Made once the store is open. `start` when the gate is set; `moves` before each commit, `committed` after it."""
 
     def __init__(self, config: Config, data: Path, store: str, log: Log, secrets: Secrets) -> None:
-        """Raises ConfigError."""
+        """An output that cannot be opened is said in the log and in the status; all else goes on without it."""
         self.gate = Gate()
-        opened = {name: sinks.open_output(name, config, data, log, secrets) for name in sinks.enabled(config)}
-        self.consumers = [Consumer(name, output, store, self.gate, log) for name, output in opened.items()]
+        self.consumers: list[Consumer] = []
+        self.faults: dict[str, str] = {}
+        for name in sinks.enabled(config):
+            try:
+                output = sinks.open_output(name, config, data, log, secrets)
+                self.consumers.append(Consumer(name, output, store, self.gate, log))
+            except Exception as e:  # also what a plug-in raises that rigbus knows nothing of
+                self.faults[name] = str(e) if isinstance(e, ConfigError) else f"{type(e).__name__}: {e}"
+                log.error(f"{name}: cannot be opened, the rig goes on without it", reason=self.faults[name])
         self.tables = sorted({feed.table for consumer in self.consumers for feed in consumer.feeds})
         self._generation: int | None = None
         self._queues = {consumer.name: Queue(consumer, log) for consumer in self.consumers}
@@ -64,7 +72,8 @@ class Outputs:
         """What outputs wait for, a few words each."""
         if self.gate.reason and self.consumers:
             return [f"outputs wait: {self.gate.reason}"]
-        return [f"{c.name} waits: {c.reason}" for c in self.consumers if c.state == "waiting"]
+        waiting = [(c.name, c.reason) for c in self.consumers if c.state == "waiting"]
+        return [f"{name} waits: {reason}" for name, reason in (*self.faults.items(), *waiting)]
 
     def stop(self, timeout_s: float) -> None:
         """Lets them deliver what is stored, within so long. Their last moves wait for one more commit."""
@@ -76,7 +85,9 @@ class Outputs:
 
     def status(self) -> dict[str, Any]:
         """For ctl `status`: by output."""
-        return {
+        nothing = {"behind": 0, "delivered": 0, "refused": 0}
+        faults = {name: {"state": "waiting", "reason": reason, **nothing} for name, reason in self.faults.items()}
+        return faults | {
             c.name: {
                 "state": c.state, "reason": c.reason or self.gate.reason, "behind": c.behind,
                 "delivered": c.delivered, "refused": c.refused,

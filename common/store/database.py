@@ -60,6 +60,8 @@ def connect(path: str, synchronous: str, busy_ms: int, reason: str = "") -> sqli
         conn.execute(f"PRAGMA synchronous = {synchronous}")
         conn.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
         conn.execute("PRAGMA temp_store = MEMORY")
+        # a log that readers made grow gives its room back when it begins anew
+        conn.execute(f"PRAGMA journal_size_limit = {4 * WAL_PAGES * PAGE_SIZE}").fetchall()
         schema.migrate(conn)
         conn.execute("PRAGMA journal_mode = WAL")  # after migrate, which refuses what is not ours
         if os.path.getsize(path) <= CHECK_BYTES:

@@ -28,6 +28,7 @@ JUMP_PAUSE_S = 3600.0
 SUM_S = 600.0  # a loss that goes on is a row of the ledger so often
 CALM_S = 3600.0  # without a row deleted early: then a full disk is over, for the log
 _MARGIN_BYTES = 1 << 20
+LONG_LOG_BYTES = 8 * database.WAL_PAGES * database.PAGE_SIZE  # it is cut to half of that when it begins anew
 _MOST_ROWS = 1 << 20  # what its time allows
 _FEW_ROWS = 1000
 _FINE = Kind("rollups", 60), Kind("rollups", 300)
@@ -53,7 +54,7 @@ class Retention:
         self._rows = _MOST_ROWS  # of a step that makes room: fewer where even the log finds no room
         self._told_at: float | None = None  # the log has been told of a full disk; when a row last went early
         self._sum_at = 0.0
-        self._log_is_short = False
+        self._log_is_short = self._log_is_long = False
         self._losses = True  # sums may wait for the ledger: of an earlier process too
         self._offset_ns = clock.wall_minus_boot_ns()
         self._pause_until = 0.0
@@ -74,7 +75,7 @@ class Retention:
         """
         self._watch_clock()
         try:
-            free = space.free_bytes(self._data)
+            free = space.free_bytes(self._data) - store.owed_bytes()
             floor = space.floor_bytes(self._data, self._cfg.min_free_mb)
         except OSError as e:
             raise StoreError(f"{self._data}: {e.strerror}") from e
@@ -85,7 +86,19 @@ class Retention:
         if self.full:
             return self._make_room(store, consumers, target - free, urgent=self._refused or free < floor // 2)
         self._recover(store)
+        self._watch_log(store.path)
         return aging and self._by_age(store, consumers, limits)
+
+    def _watch_log(self, path: str) -> None:
+        """A reader that holds a transaction open keeps the log from being used anew."""
+        is_long = space.size(f"{path}-wal") > LONG_LOG_BYTES
+        if is_long and not self._log_is_long:
+            self._log.warning(
+                "somebody reads the database in one long transaction: its log grows", mb=LONG_LOG_BYTES >> 20
+            )
+        elif self._log_is_long and not is_long:
+            self._log.info("the database's log is short again")
+        self._log_is_long = is_long
 
     def refused(self, error: StoreError) -> None:
         """A commit failed. Where that was for want of room, the next step makes some, whatever the disk says."""

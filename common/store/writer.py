@@ -103,12 +103,22 @@ class Store:
         return faults
 
     def tops(self, tables: Iterable[str]) -> dict[str, int]:
-        """Table → its highest id, 0 for an empty one. StoreError: see `work`."""
+        """Table → its highest id, 0 for an empty one, or none at all. StoreError: it cannot be read now."""
         conn = self._connection()
         try:
-            return {t: conn.execute(f"SELECT max(id) FROM {t}").fetchone()[0] or 0 for t in tables}
+            there = {row[0] for row in conn.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+            return {t: (t in there and conn.execute(f"SELECT max(id) FROM {t}").fetchone()[0]) or 0 for t in tables}
         except sqlite3.Error as e:
-            raise self._failed(e) from e
+            raise StoreError(f"{self.path}: {e}") from e
+
+    def owed_bytes(self) -> int:
+        """What the file will grow by when the log is folded into it: readers may hold that up for long."""
+        conn = self._connection()
+        try:
+            pages, size = (conn.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
+            return max(0, int(pages * size) - os.path.getsize(self.path))
+        except (sqlite3.Error, OSError) as e:
+            raise StoreError(f"{self.path}: {e}") from e
 
     def health(self, frame: Health) -> None:
         """Remember a health frame; the next commit in which a row of its source is due writes it."""

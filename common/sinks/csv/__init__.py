@@ -2,6 +2,7 @@
 
 output.py      what the consumer calls; one Part a table
 part.py        a table's way into its files: plan a page, write it, or undo it
+names.py       names of files as the store has them
 tree.py        folders of files that rows are only ever appended to
 file.py        one of them that is open, and what a page does to it
 redo.py        files that are written anew after a power cut

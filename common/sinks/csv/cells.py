@@ -2,12 +2,13 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = re.compile(r"\s*[=+\-@＝＋－＠]|[\t\r\n]")
 
 
 @lru_cache(maxsize=64)
@@ -30,7 +31,9 @@ def time_of(t_ns: int) -> str:
 def safe(value: Any) -> Any:
     """Text that would be a formula gets a leading '; numbers stay as they are."""
     if isinstance(value, str):
-        return f"'{value}" if value.startswith(_FORMULA) else value
+        if "\0" in value:
+            value = value.replace("\0", "␀")  # many readers end there
+        return f"'{value}" if _FORMULA.match(value) else value
     if isinstance(value, bytes):
         return safe(value.decode(errors="replace"))
     return value

@@ -83,4 +83,5 @@ def errors_are_not_now(root: Path) -> Iterator[None]:
     except OSError as e:
         needs_mending = e.errno in _MENDING
         where = e.filename if needs_mending and e.filename else root
-        raise NotNow(f"{where}: {e.strerror or e}", needs_mending=needs_mending) from e
+        of_table = needs_mending and where != root
+        raise NotNow(f"{where}: {e.strerror or e}", needs_mending=needs_mending, of_table=of_table) from e

@@ -1,11 +1,12 @@
 """The CSV output, as the consumer calls it: a part for each table, all in one folder."""
 
+import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from common.sinks.csv import disk, readings, tables, thermostat
 from common.sinks.csv.aggregate import PATH as AGGREGATE
 from common.sinks.csv.aggregate import Aggregate
+from common.sinks.csv.names import Names
 from common.sinks.csv.orphans import Orphans
 from common.sinks.csv.part import Limits, Part
 from common.sinks.csv.pump import FEED as PUMP_FEED
@@ -13,20 +14,23 @@ from common.sinks.csv.pump import PumpLedger
 from common.sinks.csv.readings import Readings
 from common.sinks.csv.restore import FirstPages
 from common.sinks.csv.tree import Files, Shape, Tree
-from common.sinks.output import Feed, Place, Row, Written
+from common.sinks.output import Feed, NotNow, Place, Row, Written
+from common.store import space
 from common.store.moves import FileState
 
 
 class CsvOutput:
     def __init__(self, place: Place) -> None:
         cfg, log = place.config.sink.csv, place.log
-        self.root = Path(cfg.dir).expanduser() if cfg.dir else place.data / "csv"
+        self._data, self._min_free_mb = place.data, place.config.sink.min_free_mb
+        self._names = Names(cfg.dir, place.data)
+        self.root = self._names.root
         self._log = log
         self._orphans = Orphans(self.root, log)
         self._firsts = FirstPages(self.root)
         self._aggregate = Aggregate(self.root, log) if cfg.aggregate else None
         self._pumps = PumpLedger(self.root, cfg.pump_ledger, log)
-        self._losing: list[str] = []  # files of the store's that are none of ours any more
+        self._leaving: Files = {}  # files of the store's that are none of ours any more
         main = place.config.highspeed.name if place.config.highspeed is not None else ""
         daily = Limits(keep_days=cfg.keep_days, gzip=cfg.gzip)
 
@@ -54,6 +58,8 @@ class CsvOutput:
 
     def restore(self, cursors: Mapping[str, int], files: Sequence[FileState]) -> Mapping[str, int]:
         """Raises NotNow."""
+        self._leaving = self._names.left_open(files)
+        files = self._names.own(files)
         back: dict[str, int] = {}
         own = (AGGREGATE, self._pumps.path)
         with disk.errors_are_not_now(self.root):
@@ -72,26 +78,37 @@ class CsvOutput:
                 self._aggregate.restore(self._readings.tree, files)
         known = set(own if self._aggregate is not None else own[1:])
         shapes = [part.tree.shape for part in self._parts.values()]
-        self._losing = [s.path for s in files if s.path not in known and not any(
+        lost = [s.path for s in files if s.path not in known and not any(
             shape.name.fullmatch(s.path) for shape in shapes)]  # fmt: skip
+        self._leaving |= self._names.told(dict.fromkeys(lost))
         return back
 
     def write(self, table: str, rows: Sequence[Row]) -> Written:
         """Raises NotNow."""
         part = self._parts[table]
+        self._spare_the_record()
         with disk.errors_are_not_now(self.root):
             written = part.write(rows, self._firsts)
-        return Written(written.refused, {**written.files, **self._tidy(look=False, part=part)})
+        return Written(written.refused, self._names.told({**written.files, **self._tidy(look=False, part=part)}))
+
+    def _spare_the_record(self) -> None:
+        """Raises NotNow on a disk that is so full that the database would have to give up rows for these files."""
+        with disk.errors_are_not_now(self.root):
+            if os.stat(self.root).st_dev != os.stat(self._data).st_dev:
+                return
+            if space.free_bytes(self._data) >= 2 * space.floor_bytes(self._data, self._min_free_mb):
+                return
+        raise NotNow(f"{self.root}: the disk is nearly full, what is left is for the database", needs_mending=True)
 
     def idle(self) -> Written:
         """Raises NotNow."""
-        files: Files = dict.fromkeys(self._losing)
-        self._losing = []
+        files: Files = {}
+        leaving, self._leaving = self._leaving, {}
         with disk.errors_are_not_now(self.root):
             for part in self._parts.values():
                 files |= part.idle()
             files |= self._tidy(look=True, part=self._readings)
-        return Written((), files)
+        return Written((), {**self._names.told(files), **leaving})
 
     def committed(self) -> None:
         for part in self._parts.values():

@@ -149,7 +149,7 @@ class PumpLedger:
         _, t_ns, pump, event, action, direction, ml, seconds, hz, steps, command, reason = row[:12]
         asked_ns, is_multi, _ = row[1 + _OWN :]
         if event == "refused":
-            ml, seconds, hz, steps = 0, 0, 0, 0
+            ml, seconds, steps = 0, 0, 0
         words = _ACTIONS.get(action, action.replace("_", " ").title())
         amounts = ["" if value is None else format(value, ".10g") for value in (ml, seconds, hz)]
         what = (_component(pump), f"{words} (Multi)" if is_multi else words, direction)

@@ -45,12 +45,14 @@ def restore(
     for path in sorted(path for path in found if path not in known):  # the seed's, or of an earlier life
         tree.kept[path] = found[path]
         tree.news[path] = FileState(path, tree.shape.table, 0, found[path], True, clock.boot_id())
+    is_away = not found and bool(states)  # the folder as a whole: a disk that is not mounted, say
     anew = []
     for state in known.values():
         there = disk.size(tree.root / state.path)
         if state.closed:
             if there is None:
-                tree.forget(state.path)
+                if not is_away:
+                    tree.forget(state.path)
             else:
                 tree.kept[state.path] = there
         elif (file := _opened(tree, orphans, state, there, cursor or 0)) is not None:

@@ -166,6 +166,9 @@ class Tree:
         old = [f for f in self.open.values() if f.used_s <= since and self.shape.ends_s(f.base) <= now_s - unused_s]
         for file in old:
             path = self.root / file.path
+            if not path.exists():
+                self.forget(file.path)  # another hand has deleted it
+                continue
             disk.sync(path)
             for folder in sorted({path.parent, *self._folders}):
                 disk.sync(folder)

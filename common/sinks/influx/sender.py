@@ -100,12 +100,16 @@ class Sender:
             if not had:
                 raise self._not_now(
                     f"the server wants a token ({status})", answer.words,
-                    "`rigbus influx setup` makes one, or put INFLUX_WRITE_TOKEN into .env",
+                    "`rigbus influx setup --save` makes one, or put INFLUX_WRITE_TOKEN into .env",
                 )  # fmt: skip
             what = "the token is not accepted" if status == 401 else f"the token may not write into {place}"
-            raise self._not_now(f"{what} ({status})", answer.words, "`rigbus influx setup` makes one that may write")
+            raise self._not_now(
+                f"{what} ({status})", answer.words, "`rigbus influx setup --save` makes one that may write"
+            )
         if status == 404:
-            raise self._not_now(f"there is no {place} (404)", answer.words, "`rigbus influx setup` makes it")
+            missing = self._not_now(f"there is no {place} (404)", answer.words, "`rigbus influx setup` makes it")
+            missing.of_table = True  # others are for other buckets
+            raise missing
         if status in (408, 429) or status >= 500:
             what = {429: "the server wants fewer requests", 503: "the server is not ready"}.get(status, "a fault there")
             raise self._not_now(f"{what} ({status})", answer.words if status not in (429, 503) else "", "", answer)

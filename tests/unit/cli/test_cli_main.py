@@ -52,7 +52,7 @@ def one_line(text):
 def test_help_lists_every_verb_with_what_it_does(rigbus):
     code, out, err = rigbus("--help")
     assert (code, err) == (0, "")
-    listed = dict(re.findall(r"^    (\w+) +(\S.*)$", out, re.MULTILINE))
+    listed = dict(re.findall(r"^    (\w+)\s+(\S.*)$", out, re.MULTILINE))
     assert set(listed) == VERBS == {module.__name__.rpartition(".")[2] for module in cli.VERBS}
 
 

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from pathlib import Path
 from typing import Any
 
 import csv_oracle as oracle
@@ -263,3 +264,57 @@ def test_a_row_in_quarantine_waits_until_files_are_written_anew(rig: Any) -> Non
     rig.start()
     rig.run()
     assert rig.rows("SELECT count(*) FROM quarantine") == [(0,)]  # it was delivered once
+
+
+def test_a_file_of_another_boot_is_written_anew_though_the_gate_opens_late(rig: Any) -> None:
+    rig.pulses(n=10)
+    rig.run()
+    rig.kill()
+    rig.set("UPDATE output_files SET boot_id = 'another'")
+    rig.pulses(t=T + 10**9, n=5)
+    consumer = rig.start()
+    consumer._gate.hold(dict.fromkeys(("pulses", "ledger", "health"), 0), "starting")
+    rig.write()
+    rig.write()
+    consumer._gate.open()
+    rig.run()
+    assert rig.names("pulses") == ["pulses/2026-03-01.csv"]
+    whole(rig)
+    assert "kept as it is" not in rig.said
+
+
+def test_another_folder_and_back(make_rig: Any, tmp_path: Path) -> None:
+    rig = make_rig()
+    other = tmp_path / "other"
+    for n, folder in enumerate(("", str(other), "", "elsewhere", "")):
+        rig.configure(dir=folder)
+        rig.pulses(t=T + n * 10**9, n=10)
+        rig.start()
+        rig.run()
+        rig.kill()
+    assert not [name for name in rig.names() if "orphan" in name]
+    assert "set aside" not in rig.said
+    tops = (rig.root, other, rig.data / "elsewhere")
+    lines = [line for top in tops for f in oracle.files(top, "pulses") for line in oracle.text(f).splitlines()[1:]]
+    assert len(lines) == len(set(lines)) == rig.rows("SELECT count(*) FROM pulses")[0][0]
+    assert all(oracle.files(top, "pulses") for top in tops)
+
+
+def test_files_of_a_folder_that_was_not_there_for_once_are_still_known(rig: Any) -> None:
+    for n in range(4):
+        rig.samples(t=T + n * 60 * 10**9)
+    rig.run()
+    before = rig.names("readings")
+    rig.kill()
+    rig.root.rename(rig.root.with_suffix(".away"))
+    rig.start()
+    rig.run()
+    rig.kill()
+    shutil.rmtree(rig.root)
+    rig.root.with_suffix(".away").rename(rig.root)
+    rig.samples(t=T + 4 * 60 * 10**9)
+    rig.start()
+    rig.run()
+    assert [name for name in rig.names("readings") if name.endswith(".csv")] >= before[:3]
+    closed = {name for name in before if not name.endswith("aggregate_data.csv")}
+    assert closed <= set(rig.names("readings"))

@@ -246,7 +246,7 @@ def run_of(rig: Any, pumps: list[str], action: str, outcome: str, command: str, 
 def test_one_row_a_run_with_what_was_delivered(rig: Any) -> None:
     run_of(rig, ["water"], "dispense", "done", "a-1", ml=10.0, seconds=5.02, hz=10_000.0, steps=50_000)
     run_of(rig, ["water"], "prime", "stopped", "a-2", ml=1.25, seconds=0.6, hz=1e4, steps=6250, reason="estop")
-    run_of(rig, ["food"], "prime", "refused", "-3", t=T + S, ml=99.0, seconds=3.0, reason="busy: =1")
+    run_of(rig, ["food"], "prime", "refused", "-3", t=T + S, ml=99.0, seconds=3.0, hz=3e4, reason="busy: =1")
     run_of(rig, ["food", "water_pump"], "prime", "done", "m", seconds=2.0, hz=1e4, steps=20_000)
     rig.put("pump", frames.Pump, pump="food", event="estop", action="estop", direction="", command_id="")
     rig.run()
@@ -255,7 +255,7 @@ def test_one_row_a_run_with_what_was_delivered(rig: Any) -> None:
         f"{SEED},Outcome,Reason,Steps,Command",
         f"{at},water_pump,Dispense Volume,forward,10,5.02,10000,done,,50000,a-1",
         f"{at},water_pump,Manual Prime,forward,1.25,0.6,10000,stopped,estop,6250,a-2",
-        f"{later},food_pump,Manual Prime,forward,0,0,0,refused,busy: =1,0,'-3",
+        f"{later},food_pump,Manual Prime,forward,0,0,30000,refused,busy: =1,0,'-3",
         f"{at},food_pump,Manual Prime (Multi),forward,,2,10000,done,,20000,m",
         f"{at},water_pump,Manual Prime (Multi),forward,,2,10000,done,,20000,m",
     ]
