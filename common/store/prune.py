@@ -24,7 +24,7 @@ RAW = (
     *("camera_health", "web_requests", "system_events", "pulses"),
 )
 _BATCH_ROWS, BATCH_BYTES = 200, 256 << 10  # some ms each
-_WINDOW_KEPT_NS = 2 * 86_400 * 10**9
+WINDOW_KEPT_NS = 2 * 86_400 * 10**9
 _LOOKED_AT = 1000  # rows of a batch by age that may be found held
 
 
@@ -113,7 +113,7 @@ def oldest(
     """
     order = "t_ns, id" if kind.window_s else "id"
     # a window that late rows may still be added to would begin at nothing again
-    until = clock.wall_ns() - _WINDOW_KEPT_NS if kind.window_s else _I64_MAX
+    until = clock.wall_ns() - WINDOW_KEPT_NS if kind.window_s else _I64_MAX
     found: Found = conn.execute(
         f"SELECT {kind.columns} FROM {kind.table} WHERE {kind.where} AND id <= ? AND {kind.time} <= ? "
         f"ORDER BY {order} LIMIT ?",

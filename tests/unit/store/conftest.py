@@ -126,5 +126,6 @@ def full(monkeypatch: pytest.MonkeyPatch) -> Full:
     def set_to(free: int, floor: int) -> None:
         monkeypatch.setattr(space, "free_bytes", lambda _: free)
         monkeypatch.setattr(space, "floor_bytes", lambda *_: floor)
+        monkeypatch.setattr(Store, "owed_bytes", lambda _: 0)
 
     return set_to

@@ -11,9 +11,27 @@ from retention_rig import NOW, OLD, Full, Keeper, Output, Rows, counts, everythi
 
 from common.errors import StoreError
 from common.sinks.output import Feed
-from common.store import database, retention, space
+from common.store import database, prune, retention, space
 from common.store.recount import recount
 from common.store.rollups import Rollups
+
+
+@pytest.fixture(autouse=True)
+def windows_are_old(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rows of these tests are of now; windows of two days would stay."""
+    monkeypatch.setattr(prune, "WINDOW_KEPT_NS", -(10**15))
+
+
+def test_a_window_that_late_rows_may_be_added_to_stays(
+    keeper: Keeper, maker: Any, rows: Rows, full: Full, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    keeper.store.commit([maker.pulse(t=NOW, total=1), maker.pulse(t=OLD, total=2)])
+    keeper.roll_up()
+    full(100, 1000)
+    for _ in range(50):
+        keeper.retention.step(keeper.store, [])
+    assert rows("SELECT t_ns > ? FROM rollups WHERE window_s = 60 AND series = 'pulse/import'", OLD + 10**12) == [(1,)]
 
 
 def test_a_full_disk_takes_the_oldest_samples_first_and_pulses_last(
