@@ -52,7 +52,7 @@ lint: .venv/.dev ## ruff, mypy --strict, import-linter
 	@$(BIN)/lint-imports --no-cache
 
 bench: .venv/.dev ## what rigbus costs, beside a baseline run at the same time
-	@$(BIN)/python -m tests.bench
+	@RIGBUS_TEST_SERVERS_PATH="$(SERVERS)/usr/bin" $(BIN)/python -m tests.bench
 
 lab: .venv/.dev ## the hardware tests, in a virtual machine with kernel GPIO
 	@$(BIN)/python tests/lab/run.py $(PYTEST_ARGS)

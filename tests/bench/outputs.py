@@ -115,14 +115,14 @@ def _into_influxd(options: Options, progress: Progress) -> list[Figure]:
     with influxd() as url, tempfile.TemporaryDirectory(dir=DISK) as folder:
         path = Path(folder) / "rigbus.db"
         store = Store.open(path)
-        _fill_pulses(store, count)
-        store.close()
+        _fill_pulses(store, count)  # and it stays open, as a sink's does
         for i in range(rounds):
             progress(f"outputs: {count:,} pulses into influxd, round {i + 1} of {rounds}", count / 60_000)
             rate, used = _consumed(path, url, count)
             ours.append(rate)
             cpu.append(used / count * 1e6)
             bare.append(_posted(path, url, count))
+        store.close()
     against = "POST of ready-made lines"
     return [
         Figure("outputs into influxd", "points/s", ours, bare, against, 1e5, better="more"),
