@@ -80,9 +80,12 @@ def main() -> None:
     while time.monotonic() < deadline:
         commit([])
         time.sleep(0.05)
-        if consumer.state == "writing" and consumer.caught_up:
+        tops = store.tops([feed.table for feed in consumer.feeds])
+        if all(consumer.position(table) >= top for table, top in tops.items()):
             break
-    time.sleep(1.5)  # one look when nothing is left to write
+    for _ in range(30):  # commits go on while nothing is left to write: what is old is tidied up
+        commit([])
+        time.sleep(0.1)
     consumer.stop(5.0)
     consumer.join(10.0)
     commit([])
