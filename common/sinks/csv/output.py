@@ -23,6 +23,7 @@ class CsvOutput:
     def __init__(self, place: Place) -> None:
         cfg, log = place.config.sink.csv, place.log
         self._data, self._min_free_mb = place.data, place.config.sink.min_free_mb
+        self._is_sparing = False
         self._names = Names(cfg.dir, place.data)
         self.root = self._names.root
         self._log = log
@@ -65,7 +66,7 @@ class CsvOutput:
         with disk.errors_are_not_now(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
             for table, part in self._parts.items():
-                cursor = cursors.get(table)
+                cursor = cursors.get(table) or None  # 0: no page of it was ever committed
                 before = self._firsts.restore(table, has_cursor=cursor is not None)
                 states = [s for s in files if s.table == table and part.tree.shape.name.fullmatch(s.path)]
                 found = part.restore(self._orphans, cursor, states, before)
@@ -96,8 +97,12 @@ class CsvOutput:
         with disk.errors_are_not_now(self.root):
             if os.stat(self.root).st_dev != os.stat(self._data).st_dev:
                 return
-            if space.free_bytes(self._data) >= 2 * space.floor_bytes(self._data, self._min_free_mb):
-                return
+            # some more before it goes on: what it writes then must not be what makes it wait again
+            floors = 2.2 if self._is_sparing else 2.0
+            wanted = floors * space.floor_bytes(self._data, self._min_free_mb)
+            self._is_sparing = space.free_bytes(self._data) < wanted
+        if not self._is_sparing:
+            return
         raise NotNow(f"{self.root}: the disk is nearly full, what is left is for the database", needs_mending=True)
 
     def idle(self) -> Written:

@@ -146,3 +146,30 @@ def test_a_wrong_command_line(words, capsys):
 def test_a_device_that_is_switched_off_is_not_enabled(rig, monkeypatch):
     monkeypatch.setenv("RIGBUS__PULSE__ENABLED", "false")
     assert rig("enabled", "pulse")[0] == 1
+
+
+@pytest.mark.parametrize("words", [("show",), ("show", "--json")])
+def test_a_password_in_an_address_is_not_shown(rig, tmp_path, words):
+    (tmp_path / "conf.d/b.toml").write_text('[sink.influx]\nurl = "http://joe:hunter2@host:8086/x"\n')
+    code, out, _ = rig(*words)
+    assert code == 0
+    assert "hunter2" not in out
+    assert "http://…@host:8086/x" in out
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ('[sink.output.mine]\ndriver = "nosuch"\n', '2: sink.output.mine.driver: no output "nosuch"'),
+        ('[sink.influx]\nurl = "host:8086"\n', "2: sink.influx.url: expected the address of a server"),
+        ('[sink.influx]\nurl = "http://host:abc"\n', "2: sink.influx.url: expected the address of a server"),
+        ('[sink.influx]\nb5m_bucket = "PowerLogger_raw"\n', "2: sink.influx.b5m_bucket: raw_bucket and b5m_bucket are"),
+    ],
+)
+def test_check_finds_outputs_that_are_set_wrongly_and_the_rig_loads_them(rig, tmp_path, text, wrong):
+    (tmp_path / "conf.d/b.toml").write_text(text)
+    code, out, err = rig("check")
+    assert (code, out) == (78, "")
+    assert f"conf.d/b.toml:{wrong}" in err
+    assert err.count("\n") == 1
+    assert load("r.toml", {})  # a meter is recorded all the same

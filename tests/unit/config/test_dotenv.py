@@ -83,3 +83,11 @@ def test_a_token_is_found_when_it_is_mended(tmp_path):
 def test_a_token_does_not_show_itself():
     secret = Secret("hunter2", "the environment")
     assert "hunter2" not in f"{secret} {secret!r} {secret:>5} {[secret]} {vars(secret).keys()}"
+
+
+def test_a_line_that_is_none_is_said_with_its_number_and_without_its_text(config, tmp_path):
+    (tmp_path / ".env").write_text('INFLUX_ORG=rig\nINFLUX_TOKEN="hunter2\n')
+    with pytest.raises(ConfigError) as e:
+        load(str(config), {})
+    assert str(e.value).startswith(f"{tmp_path / '.env'}:2: not NAME=value")
+    assert "hunter2" not in str(e.value)

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from common.sinks.output import NotNow, Refused, Written
+from common.errors import ConfigError
+from common.sinks.output import Feed, NotNow, Refused, Written
 from common.sinks.outputs import Queue
 from common.store import readonly
 from common.store.moves import Move
@@ -340,3 +341,26 @@ def test_the_queue_is_in_the_log_while_it_does_not_get_shorter(rig: Any, monkeyp
         0,
         ["sink: memory: nothing is behind\n"],
     )
+
+
+def test_a_table_that_cannot_be_written_keeps_no_other_waiting(rig: Any) -> None:
+    write = rig.output.write
+
+    def only_pulses(table: str, rows: Any) -> Any:
+        if table == "streams":
+            raise NotNow("no folder for streams", 60.0, of_table=True)
+        return write(table, rows)
+
+    rig.output.write = only_pulses
+    rig.output.feeds = lambda: [Feed("streams", "src", retained=False), Feed("pulses", "t_ns", 100, retained=False)]
+    rig.commit(550)
+    consumer = rig.consume()
+    rig.until(lambda: consumer.state == "waiting")
+    assert rig.output.got == list(range(1, 551))
+    assert (consumer.position("streams"), consumer.position("pulses")) == (0, 550)
+
+
+def test_two_feeds_of_one_table_are_refused(rig: Any) -> None:
+    rig.output.feeds = lambda: [Feed("pulses", "t_ns"), Feed("pulses", "channel")]
+    with pytest.raises(ConfigError, match="asks for one table twice"):
+        rig.consume()

@@ -2,15 +2,16 @@
 
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from retention_rig import Full, Keeper
+from retention_rig import NOW, Full, Keeper
 from retime_rig import Clocks, Output, Sink
 
-from common import frames, topics
+from common import clock, frames, topics
 from common.store import space
 from common.store.items import StreamKey, Taken
 from common.store.writer import Store
@@ -115,7 +116,10 @@ def make_sink(path: Path) -> Iterator[Callable[..., Sink]]:
 
 
 @pytest.fixture
-def keeper(path: Path, store: Store) -> Keeper:
+def keeper(path: Path, store: Store, monkeypatch: pytest.MonkeyPatch) -> Keeper:
+    # NOW is when this was imported, half an hour ago in a long run of tests
+    began = time.monotonic_ns()
+    monkeypatch.setattr(clock, "wall_ns", lambda: NOW + time.monotonic_ns() - began)
     return Keeper(path, store)
 
 

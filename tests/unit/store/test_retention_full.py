@@ -2,6 +2,7 @@
 
 import os
 import random
+import sqlite3
 import time
 from pathlib import Path
 from typing import Any
@@ -267,3 +268,28 @@ def test_whatever_comes_the_account_is_exact(keeper: Keeper, maker: Any, rows: R
     found = dict(rows("SELECT stream, sum(count) FROM ledger WHERE cause = 'disk_full' GROUP BY stream"))
     assert {stream: n for stream, n in due.items() if n} == {s: n for s, n in found.items() if s in due}
     assert sum(due.values()) > 0
+
+
+def test_a_reader_that_holds_the_log_is_said_and_its_debt_is_no_free_space(
+    keeper: Keeper, maker: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "LONG_LOG_BYTES", 1 << 20)
+    keeper.store.commit([maker.pulse()])
+    reader = sqlite3.connect(f"file:{keeper.path}?mode=ro", uri=True, isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM pulses").fetchone()
+    for i in range(60):
+        keeper.store.commit([maker.samples(n=5000, values=os.urandom(30_000), t=NOW, mono=i * 10**12)])
+    size = os.path.getsize(keeper.path)
+    assert keeper.store.owed_bytes() > 1_500_000
+    for _ in range(2):
+        keeper.retention.step(keeper.store, [])
+    assert [line for line in keeper.lines if "one long transaction" in line] == keeper.lines
+    assert len(keeper.lines) == 1
+    reader.close()
+    keeper.store.work(lambda conn: None)
+    keeper.store._conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()  # type: ignore[union-attr]
+    assert keeper.store.owed_bytes() == 0
+    assert os.path.getsize(keeper.path) > size
+    keeper.retention.step(keeper.store, [])
+    assert "is short again" in keeper.lines[-1]

@@ -11,8 +11,9 @@ from typing import Any
 import csv_oracle as oracle
 import pytest
 
-from common.sinks.csv import disk
+from common.sinks.csv import disk, part
 from common.sinks.output import NotNow
+from common.store import space
 
 T = 1_772_366_400_000_000_000
 S = 10**9
@@ -136,3 +137,34 @@ def test_whole_lines_end_before_what_was_never_written(tmp_path: Path) -> None:
     path.write_bytes(b"a\nbb\nc" + bytes(100) + b"d\n")
     assert disk.whole_lines(path, 10**6) == 5
     assert disk.whole_lines(path, 4) == 2
+
+
+def test_on_a_nearly_full_disk_it_leaves_the_room_to_the_database(
+    make_rig: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig = make_rig()
+    fill(rig, 0)
+    rig.run()
+    monkeypatch.setattr(space, "floor_bytes", lambda *_: 1000)
+    for free, is_written in ((1999, False), (2100, False), (2200, True), (2000, True), (1999, False)):
+        monkeypatch.setattr(space, "free_bytes", lambda _, free=free: free)
+        fill(rig, free)
+        if is_written:
+            rig.run()
+            whole(rig)
+        else:
+            with pytest.raises(NotNow, match="the disk is nearly full, what is left is for the database"):
+                rig.write()
+
+
+def test_an_open_file_that_was_deleted_does_not_keep_others_from_being_closed(
+    make_rig: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig = make_rig(gzip=False)
+    fill(rig, 0)
+    rig.run()
+    (rig.root / "pulses/2026-03-01.csv").unlink()
+    monkeypatch.setattr(part, "_UNUSED_S", -1.0)
+    rig.run(2)
+    assert rig.rows("SELECT path FROM output_files WHERE closed = 0 AND path LIKE '%/%/%'") == []
+    assert rig.rows("SELECT count(*) FROM output_files WHERE path LIKE 'pulses/%'") == [(0,)]

@@ -318,3 +318,18 @@ def test_files_of_a_folder_that_was_not_there_for_once_are_still_known(rig: Any)
     assert [name for name in rig.names("readings") if name.endswith(".csv")] >= before[:3]
     closed = {name for name in before if not name.endswith("aggregate_data.csv")}
     assert closed <= set(rig.names("readings"))
+
+
+def test_files_that_were_there_stay_though_it_was_killed_before_its_first_page(make_rig: Any) -> None:
+    rig = make_rig()
+    old = rig.root / DAY / "110000.csv"
+    old.parent.mkdir(parents=True)
+    old.write_text("Time (ms),Acceleration\n0.000,1.0000\n")
+    rig.start()
+    rig.consumer._load()
+    rig.commit()  # that it has begun, and nothing else
+    rig.start()
+    rig.samples()
+    rig.run()
+    assert old.read_text().endswith("0.000,1.0000\n")
+    assert not [name for name in rig.names() if "orphan" in name]
