@@ -29,6 +29,7 @@ DAEMONS = (
     Daemon("thermostat", PRODUCER, 3.5),
     Daemon("pump", PRODUCER, 4.0),
     Daemon("dds", PRODUCER, 3.5),
+    Daemon("gateway", PRODUCER, 4.0),
 )
 
 

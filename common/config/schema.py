@@ -224,6 +224,16 @@ class SinkConfig(_Section):
     output: dict[Name, OutputConfig] = {}
 
 
+class GatewayConfig(_Section):
+    """dashboard: whether the page is served too. Tokens are in `.env` or the environment, never here."""
+
+    enabled: bool = True
+    host: Annotated[str, Meta(min_length=1)] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535)] = 8000
+    dashboard: bool = True
+    cpu: Cpu = "auto"
+
+
 class ClockConfig(_Section):
     """hold_s: so long after a boot outputs wait for a clock that is set."""
 
@@ -243,6 +253,7 @@ class Config(_Section):
     thermostat: ThermostatConfig | None = None
     pump: PumpConfig | None = None
     dds: DdsConfig | None = None
+    gateway: GatewayConfig | None = None
     journal: JournalConfig = field(default_factory=JournalConfig)
     sink: SinkConfig = field(default_factory=SinkConfig)
     clock: ClockConfig = field(default_factory=ClockConfig)
