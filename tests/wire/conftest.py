@@ -56,7 +56,16 @@ class Live:
         return answer
 
     def ask(self, src: str, request: Any) -> dict[str, Any]:
-        """A daemon's reply; the request is a map, or bytes as they are to be sent."""
+        """A daemon's reply, once it has started; the request is a map, or bytes as they are to be sent."""
+
+        def started() -> dict[str, Any]:
+            reply = self._ask(src, request)
+            return {} if reply.get("detail") == "starting" else reply
+
+        reply: dict[str, Any] = self.wait(started)
+        return reply
+
+    def _ask(self, src: str, request: Any) -> dict[str, Any]:
         context: zmq.Context[Any] = zmq.Context()
         socket = context.socket(zmq.REQ)
         try:
