@@ -20,9 +20,9 @@ help: ## show this list
 
 .venv/.run: .venv/bin/python pyproject.toml constraints.txt
 	@echo "installing rigbus and what it needs into .venv (about half a minute)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[web]'
 	@# a wheel or nothing: cyclonedds has none for ARM, and only the robot arm's daemon needs it
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --only-binary cyclonedds -e '.[dds]' 2>/dev/null || \
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --only-binary cyclonedds -e '.[web,dds]' 2>/dev/null || \
 	  echo "no cyclonedds wheel for this machine: the robot arm's daemon does without (how to get it: docs/devices.md); the rest runs"
 	@touch $@
 
@@ -39,7 +39,7 @@ help: ## show this list
 
 setup: .venv/.run ## the environment in .venv (run and test do it by themselves)
 
-run: .venv/.run ## the rig on simulated devices, until Ctrl-C
+run: .venv/.run ## the rig on simulated devices, until Ctrl-C; prints the address of its page
 	@exec $(BIN)/rigbus run
 
 test: .venv/.dev ## all tests but the slow ones (SLOW=1: those too)
@@ -70,12 +70,16 @@ test-deps: ## apt packages that some tests need (root)
 	@grep -v '^#' tests/apt.txt tests/lab/apt.txt | cut -d: -f2 | sort -u | \
 	  { apt-get update -qq && xargs env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends >/dev/null; }
 	@command -v npm >/dev/null || DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nodejs npm >/dev/null
+	@test -e .venv/page-tools/node_modules/axe-core/axe.min.js || { mkdir -p .venv/page-tools && npm install --silent \
+	  --prefix .venv/page-tools --no-audit --no-fund --no-save --ignore-scripts axe-core@4.14.1; } || \
+	  echo "npm does not get axe-core: its tests skip"
 	@# servers are unpacked, not installed: no service is started or enabled
-	@test -x "$(SERVERS)/usr/bin/influxd" || { command -v influxd && command -v victoria-metrics; } >/dev/null || { \
+	@for pair in influxdb:influxd victoria-metrics:victoria-metrics prometheus:prometheus; do \
+	  package=$${pair%%:*} program=$${pair##*:}; \
+	  test -x "$(SERVERS)/usr/bin/$$program" || command -v $$program >/dev/null || { \
 	  work=$$(mktemp -d) && mkdir -p "$(SERVERS)" && cd "$$work" && \
-	  apt-get -qq -o APT::Sandbox::User=root download influxdb victoria-metrics && \
-	  for file in *.deb; do dpkg -x "$$file" "$(SERVERS)"; done || \
-	  echo "apt has no influxdb or no victoria-metrics here: their tests skip"; rm -rf "$$work"; }
+	  apt-get -qq -o APT::Sandbox::User=root download $$package && dpkg -x ./*.deb "$(SERVERS)" || \
+	  echo "apt has no $$package here: its tests skip"; rm -rf "$$work"; }; done
 
 clean: ## remove .venv (never data)
 	rm -rf .venv

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import zmq
 
-from common.errors import RigbusError, UsageError
+from common.errors import NoAnswer, Refused, RigbusError, UsageError
 from common.paths import Folders, endpoint, is_alive
 
 _MAX_MS = 2**31 - 1  # what poll(2) takes: 24 days
@@ -15,7 +15,8 @@ _MAX_MS = 2**31 - 1  # what poll(2) takes: 24 days
 def request(folders: Folders, src: str, op: str, *, timeout_s: float = 2.0, **fields: Any) -> dict[str, Any]:
     """The reply's map.
 
-    Raises RigbusError where nobody answers in time, or the daemon refuses; UsageError for fields that cannot be sent.
+    Raises NoAnswer where none comes in time, Refused where it is no, RigbusError where there is nobody to ask;
+    UsageError for fields that cannot be sent.
     """
     try:
         message = msgspec.msgpack.encode({"id": 1, "op": op, **fields})
@@ -33,11 +34,11 @@ def request(folders: Folders, src: str, op: str, *, timeout_s: float = 2.0, **fi
         socket.connect(endpoint(folders.ctl(src)))
         socket.send(message)
         if not socket.poll(min(round(timeout_s * 1000), _MAX_MS)):
-            raise RigbusError(f"{src}: no answer in {timeout_s:g} s")
+            raise NoAnswer(f"{src}: no answer in {timeout_s:g} s")
         reply: dict[str, Any] = msgspec.msgpack.decode(socket.recv())
     finally:
         socket.close()
         context.term()
     if not reply.get("ok"):
-        raise RigbusError(f"{src}: {reply.get('detail') or reply.get('error')}")
+        raise Refused(f"{src}: {reply.get('detail') or reply.get('error')}", str(reply.get("error")))
     return reply

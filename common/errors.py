@@ -6,6 +6,8 @@ RigbusError           1   the answer is no, or the work failed
 ├── ConfigError      78   a bad configuration (systemd does not restart on it)
 ├── InfluxError       1   the InfluxDB server cannot be reached, or refused; status: HTTP's, where it answered
 ├── JournalError      1   the journal cannot be opened at all
+├── NoAnswer          1   a daemon was asked and did not answer in time: nobody can say whether it did what was asked
+├── Refused           1   a daemon answered no; error: refused, malformed, unknown_op or failed (docs/ctl.md)
 └── StoreError        1   the database refused; the sink rolls back and tries again
     └── PoisonError   1   one item can never be stored; the sink sets it aside and goes on
 
@@ -43,6 +45,16 @@ class InfluxError(RigbusError):
 
 class JournalError(RigbusError):
     pass
+
+
+class NoAnswer(RigbusError):
+    pass
+
+
+class Refused(RigbusError):
+    def __init__(self, message: str, error: str = "refused") -> None:
+        super().__init__(message)
+        self.error = error
 
 
 class StoreError(RigbusError):

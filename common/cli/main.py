@@ -5,11 +5,11 @@ import io
 import os
 import sys
 
-from common.cli import audit, config, ctl, doctor, influx, pump, quarantine, query, run, status, tail
+from common.cli import audit, config, ctl, doctor, export, influx, pump, quarantine, query, run, status, tail
 from common.errors import ConfigError, RigbusError
 from common.service import add_common
 
-VERBS = (run, status, tail, audit, query, quarantine, pump, ctl, influx, doctor, config)
+VERBS = (run, status, tail, audit, query, export, quarantine, pump, ctl, influx, doctor, config)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -225,12 +225,16 @@ class SinkConfig(_Section):
 
 
 class GatewayConfig(_Section):
-    """dashboard: whether the page is served too. Tokens are in `.env` or the environment, never here."""
+    """dashboard: whether the page is served too. names: further hosts that the gateway goes by. Tokens are in `.env`
+
+    or the environment, never here.
+    """
 
     enabled: bool = True
     host: Annotated[str, Meta(min_length=1)] = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535)] = 8000
     dashboard: bool = True
+    names: list[Annotated[str, Meta(min_length=1)]] = []
     cpu: Cpu = "auto"
 
 

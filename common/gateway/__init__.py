@@ -4,11 +4,14 @@ site         what every route is given
 app          the application: guard, routes
 server       uvicorn in a thread of its own
 guard        who may: tokens, Host and Origin, rates, sizes
-live         the bus: one thread reads it, viewers get batches
-now          what is known now, in sections: /api/status and the page's numbers
+live         the bus: one thread reads it; viewers: who looks on, connection: one of them, reduce: samples for a screen
+now          what is known now, in sections/: /api/status and the page's numbers; made of
+             seen (the bus), asker (the daemons' status), books (the store, the account; written: the disk)
 attention    what is not normal, in words
-daemons      asking daemons over their ctl sockets
+estop        the emergency stop
+daemons      asking daemons over their ctl sockets; workers: threads for what blocks
 stored       questions to the store, in a few threads
+page_files   the page's files
 routes/      one module a face: rig, query, thermostat, pumps, arm, sensor, metrics, page
 page/        the page itself: no build step
 """

@@ -4,7 +4,6 @@ Times are wall ns; rows come in the order of time.
 """
 
 import os
-import sqlite3
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any, Self
@@ -12,8 +11,9 @@ from typing import Any, Self
 import numpy as np
 
 from common.errors import StoreError
-from common.store import chunks, readonly
+from common.store import chunks
 from common.store.assemble import MAX_SPAN_NS
+from common.store.readonly import StoreFile
 from common.store.results import (
     ALL,
     Block,
@@ -34,10 +34,8 @@ _LONG_FRAME_NS = 3600 * 10**9  # a chunk of one slow frame is found if it began 
 class Reader:
     """Made by `open_reader`; belongs to one thread. Every method raises StoreError where the database refuses."""
 
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self._conn, self._immutable = readonly.connect(path)
-        self._file = _inode(path)
+    def __init__(self, file: StoreFile) -> None:
+        self.path, self._file = file.path, file
 
     def __enter__(self) -> Self:
         return self
@@ -46,7 +44,7 @@ class Reader:
         self.close()
 
     def close(self) -> None:
-        self._conn.close()
+        self._file.close()
 
     def pulses(self, range: Range = ALL, channel: str | None = None) -> list[PulseRow]:
         """One row an accepted edge."""
@@ -100,6 +98,19 @@ class Reader:
         if range.last is not None:
             t_ns, joined = t_ns[max(0, len(t_ns) - range.last) :], joined[max(0, len(joined) - range.last) :]
         return SampleSeries(t_ns, joined, axes or [], unit)
+
+    def sample_span(self, sensor: str, range: Range = ALL) -> tuple[int, int]:
+        """When the first and the last sample within the range were, about (of its first and last chunk); (0, -1): none.
+
+        No sample of the range is outside, but for those of a wall clock that went back.
+        """
+        ids = [rowid for rowid, _ in self._chunk_ids(sensor, range)]
+        ends = [
+            _block(row).t_ns for rowid in (ids[-1:] + ids[:1]) for row in self._all(f"{_A_BLOCK} WHERE id = ?", [rowid])
+        ]
+        if len(ends) < 2:
+            return 0, -1
+        return max(range.from_ns, int(ends[0].min())), min(range.to_ns - 1, int(ends[1].max()))
 
     def sensors(self) -> list[str]:
         """Names of the sensors of the newest 1,000 chunks (all of a week would take seconds)."""
@@ -172,20 +183,12 @@ class Reader:
         return rows
 
     def _all(self, sql: str, values: list[Any] | None = None) -> list[Any]:
-        try:
-            # The rig may have been started, so that the file changes now, or the database been replaced.
-            if (self._immutable and os.path.exists(f"{self.path}-wal")) or _inode(self.path) != self._file:
-                self._conn.close()
-                self._conn, self._immutable = readonly.connect(self.path)
-                self._file = _inode(self.path)
-            return self._conn.execute(sql, values or []).fetchall()
-        except (sqlite3.Error, FileNotFoundError) as e:
-            raise StoreError(f"{self.path}: {e}") from e
+        return self._file.all(sql, values or [])
 
 
 def open_reader(path: str | os.PathLike[str]) -> Reader:
     """FileNotFoundError: there is no database. StoreError: it cannot be read, or is none of ours."""
-    return Reader(os.path.abspath(path))
+    return Reader(StoreFile(path))
 
 
 _A_BLOCK = f"SELECT id, rate_hz, {chunks.COLUMNS} FROM sample_chunks"
@@ -205,11 +208,6 @@ def _watts(before: PulseRow | None, row: PulseRow, imp_per_kwh: float | None) ->
     if before is None or not imp_per_kwh or row.t_ns <= before.t_ns or row.total <= before.total:
         return None
     return 3.6e6 * (row.total - before.total) / (imp_per_kwh * (row.t_ns - before.t_ns) * 1e-9)
-
-
-def _inode(path: str) -> tuple[int, int]:
-    found = os.stat(path)
-    return found.st_dev, found.st_ino
 
 
 def _size(path: str) -> int:

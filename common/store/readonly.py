@@ -1,38 +1,77 @@
 """Read-only connections, and the one question the pulse daemon may ask. No numpy: daemons import this."""
 
 import os
+import re
 import sqlite3
-from urllib.parse import quote
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 from common.errors import StoreError
 from common.store import schema
+from common.telemetry import readonly
+from common.telemetry.readonly import ReadOnly, Values
 
 
 def connect(path: str, busy_ms: int = 2000) -> tuple[sqlite3.Connection, bool]:
-    """A read-only connection, and whether it takes the file as it stands (immutable).
+    """A read-only connection, and whether it takes the file as it stands (immutable): common/telemetry/readonly.py.
 
-    A stopped rig has no -wal file, and SQLite would want to make one: there nothing writes, and immutable needs none.
     FileNotFoundError: there is no database. StoreError: it cannot be read, or is none of ours.
     """
-    if not os.path.exists(path):
-        raise FileNotFoundError(f"{path}: no database there")
-    immutable = not os.path.exists(f"{path}-wal")
-    mode = "immutable=1" if immutable else "mode=ro"
+    with _told(path):
+        conn, immutable = readonly.connect(path, busy_ms / 1000)
     try:
-        conn = sqlite3.connect(f"file:{quote(path)}?{mode}", uri=True, isolation_level=None, timeout=busy_ms / 1000)
-    except sqlite3.Error as e:
-        raise StoreError(f"{path}: {e}") from e
-    try:
-        found = schema.version(conn)
-        if not 0 < found <= len(schema.MIGRATIONS):
-            raise StoreError(f"{path}: schema version {found}, this rigbus reads 1 to {len(schema.MIGRATIONS)}")
-    except sqlite3.Error as e:
-        conn.close()
-        raise StoreError(f"{path}: {e}") from e
+        with _told(path):
+            _check_ours(path, conn)
     except StoreError:
         conn.close()
         raise
     return conn, immutable
+
+
+class StoreFile(ReadOnly):
+    """A database to ask again and again. foreign: also one that is not a rig's, with the seed's six tables, say.
+
+    FileNotFoundError: there is no file. Every method raises StoreError where the database refuses.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, foreign: bool = False) -> None:
+        check = _check_not_newer if foreign else _check_ours
+        with _told(os.path.abspath(path)):
+            super().__init__(path, lambda conn: check(self.path, conn))
+
+    def all(self, sql: str, values: Values = ()) -> list[Any]:
+        with _told(self.path, there=True):
+            return super().all(sql, values)
+
+    def dicts(self, sql: str, values: Values = ()) -> list[dict[str, Any]]:
+        with _told(self.path, there=True):
+            return super().dicts(sql, values)
+
+
+def _check_ours(path: str, conn: sqlite3.Connection) -> None:
+    found = schema.version(conn)
+    if not 0 < found <= len(schema.MIGRATIONS):
+        raise StoreError(f"{path}: schema version {found}, this rigbus reads 1 to {len(schema.MIGRATIONS)}")
+
+
+def _check_not_newer(path: str, conn: sqlite3.Connection) -> None:
+    if schema.version(conn):
+        _check_ours(path, conn)
+
+
+@contextmanager
+def _told(path: str, there: bool = False) -> Iterator[None]:
+    """sqlite3.Error as StoreError. there: the file was there before, so that it being gone is one, too."""
+    try:
+        yield
+    except sqlite3.Error as e:
+        missing = re.search(r"no such table: (?:\w+\.)?(\w+)", str(e))
+        raise StoreError(f"{path}: {f'no such table here: {missing[1]}' if missing else e}") from e
+    except FileNotFoundError as e:
+        if not there:
+            raise
+        raise StoreError(str(e)) from e
 
 
 def lifetime_total(path: str | os.PathLike[str], channel: str) -> int | None:

@@ -10,6 +10,7 @@ from .database import init_db
 from .events import EventType, TelemetryEvent, every_nth
 from .middleware import TelemetryMiddleware
 from .process import get_collector
+from .query import TelemetryQuery
 
 __version__ = "0.1.0"
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "TelemetryCollector",
     "TelemetryEvent",
     "TelemetryMiddleware",
+    "TelemetryQuery",
     "every_nth",
     "get_collector",
     "init_db",

@@ -143,7 +143,7 @@ def live_rig() -> Iterator[Callable[..., Live]]:
 
     def start(*options: str, config: Path = ROOT / "config/rigbus.toml", **env: str) -> Live:
         folder = Path(tempfile.mkdtemp(prefix="rb-", dir="/tmp"))
-        rigs.append(Live(folder, config, {"RIGBUS__NODE": "docs", **DOMAIN, **env}, *options))
+        rigs.append(Live(folder, config, {"RIGBUS__NODE": "docs", "RIGBUS__GATEWAY__PORT": "0", **DOMAIN, **env}, *options))
         return rigs[-1]
 
     yield start
@@ -157,7 +157,7 @@ def rig(live_rig: Callable[..., Live]) -> Live:
     """The rig as shipped, simulated devices, with all its daemons up."""
     made = live_rig()
     dds = ["dds"] if find_spec("cyclonedds") else []
-    for name in ("bus", "sink", "pulse", "highspeed", "thermostat", "pump", *dds):
+    for name in ("bus", "sink", "pulse", "highspeed", "thermostat", "pump", "gateway", *dds):
         made.health(name)
     # a pump publishes only what it is asked to do
     made.wait(lambda: "pumps" in made.ask("pump", {"op": "status"}))

@@ -26,6 +26,7 @@ OWN = {  # fields of `status` of one daemon
     "thermostat": {"devices"},
     "pump": {"locked", "locked_by", "pumps"},
     "dds": {"locked", "locked_by", "arm"},
+    "gateway": {"url", "viewers"},
 }
 ERRORS = {"unknown_op", "malformed", "refused", "failed"}
 

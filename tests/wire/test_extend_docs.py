@@ -179,7 +179,7 @@ def test_the_shown_daemon_publishes_and_the_sink_takes_its_frames(live_rig, tmp_
     assert daemon.returncode == 0, told
     assert rig.stop() == 0, rig.log()
     events = json.loads(rig.rigbus("query", "events", "--json", "--last", "100").out)
-    loads = [row for row in events if row["what"] == "load"]
+    loads = [row for row in events if row["event_type"] == "load"]
     assert len(loads) >= 3
     assert [row["detail"] for row in loads if not re.search(r"\d+\.\d\d$", row["detail"])] == []
     audit = json.loads(rig.rigbus("audit", "--json").out)

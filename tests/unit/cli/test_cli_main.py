@@ -14,7 +14,7 @@ from common.cli import main as cli
 from common.errors import ConfigError, DeviceMissing, RigbusError, StoreError, UsageError
 
 ROOT = Path(__file__).parents[3]
-VERBS = {"influx", "quarantine", "run", "status", "tail", "audit", "query", "ctl", "pump", "doctor", "config"}
+VERBS = {"influx", "quarantine", "run", "status", "tail", "audit", "query", "export", "ctl", "pump", "doctor", "config"}
 CONFIG = """\
 node = "rig1"
 [pulse]

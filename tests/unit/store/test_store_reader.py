@@ -12,7 +12,7 @@ from common import frames
 from common.errors import StoreError
 from common.store import readonly
 from common.store.items import Lost
-from common.store.reader import Reader, open_reader
+from common.store.reader import open_reader
 from common.store.results import Range
 from common.store.rows import INSERT
 from common.store.writer import Store
@@ -86,7 +86,7 @@ def test_a_reader_notices_a_database_that_was_replaced(store: Store, path: Path,
 
 def test_a_reader_cannot_write(store: Store, path: Path) -> None:
     with open_reader(path) as reader, pytest.raises(sqlite3.OperationalError, match="readonly"):
-        reader._conn.execute("DELETE FROM pulses")
+        reader._file._conn.execute("DELETE FROM pulses")
 
 
 @pytest.mark.parametrize("content", [b"", b"no database" * 100])
@@ -242,7 +242,7 @@ def test_a_corrupt_page_is_a_store_error(store: Store, maker: Any, path: Path) -
     with path.open("r+b") as f:
         f.seek((page - 1) * 1024)
         f.write(b"\xa5" * 1024)
-    with Reader(str(path)) as reader, pytest.raises(StoreError, match="malformed"):
+    with open_reader(path) as reader, pytest.raises(StoreError, match="malformed"):
         reader.pulses()
     with pytest.raises(StoreError, match="malformed"):
         readonly.lifetime_total(path, "import")

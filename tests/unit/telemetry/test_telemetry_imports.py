@@ -79,6 +79,7 @@ def test_the_wheel_works_where_there_is_no_rigbus(tmp_path: Path) -> None:
         "import sys, rigbus_telemetry as t; tc = t.TelemetryCollector('data/telemetry.db'); tc.start();"
         "tc.emit('dds', t.EventType.DDS_PUBLISH, {'seq': 1, 'funcode': 1}, 'c'); assert tc.stop();"
         "assert len(t.TelemetryCollector('data/telemetry.db').get_events()) == 1;"
+        "assert t.TelemetryQuery('data/telemetry.db').get_commands()[0]['correlation_id'] == 'c';"
         "b = t.TelemetryCollector(bus='nowhere', src='x'); b.start(); b.log_system_event('e', 's');"
         "print(b.stop(), t.__version__, 'common' in sys.modules)"
     )

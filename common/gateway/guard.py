@@ -1,0 +1,258 @@
+"""Who may ask what: tokens, Host and Origin, sizes and rates. docs/http.md has the rules.
+
+Fail-closed: without a word from a route, a request needs the right to look. Routes that move or change something say
+`dependencies=[Depends(control)]`; what needs nothing is listed where the Guard is made (app.py).
+"""
+
+import asyncio
+import hmac
+import json
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from ipaddress import ip_address
+from typing import Any
+from urllib.parse import urlsplit
+
+from fastapi import HTTPException, Request
+
+from common.secrets import Secret
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+NOTHING, READ, CONTROL = range(3)  # what somebody may do; each includes the ones before
+MAX_BODY = 65_536
+_BODY_S = 10.0  # for a body to come
+_PER_S, _BURST = 50.0, 200.0  # requests of one address
+_ADDRESSES = 1024  # remembered; the one longest unheard is forgotten first
+_UNLIMITED = frozenset(("/api/estop", "/api/pumps/stop", "/pump/stop-all"))  # a stop is never one request too many
+
+_HEADERS = [
+    (b"content-security-policy", b"default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+]
+
+
+class Tokens:
+    """What the rig's owner has set. Compared in constant time, never shown.
+
+    is_local: nobody beyond this machine can ask. Then looking needs a token only where there is one for it.
+    """
+
+    def __init__(self, read: Secret, control: Secret, *, is_local: bool = True) -> None:
+        self._read, self._control = read.reveal().encode(), control.reveal().encode()
+        self._is_local = is_local
+
+    @property
+    def any(self) -> bool:
+        return bool(self._read or self._control)
+
+    @property
+    def can_control(self) -> bool:
+        """Whether anybody at all may move or change something."""
+        return bool(self._control) or not self._read
+
+    def level(self, token: str | None) -> int:
+        """NOTHING, READ or CONTROL: what somebody with this token (None: without one) may do."""
+        said = (token or "").encode("utf-8", "surrogatepass")
+        # both are compared whatever the first says, so that the time tells nothing
+        is_control, is_read = hmac.compare_digest(said, self._control), hmac.compare_digest(said, self._read)
+        if (self._control and is_control) or (self._is_local and not self.any):
+            return CONTROL
+        return READ if (is_read if self._read else self._is_local) else NOTHING
+
+    def __repr__(self) -> str:
+        return "…"
+
+
+def token_of(authorization: str) -> str | None:
+    """The token of an `Authorization` header; None where there is none."""
+    scheme, _, token = authorization.partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None
+
+
+def control(request: Request) -> None:
+    """A dependency of every route that moves or changes something."""
+    if request.scope["rigbus.level"] < CONTROL:
+        tokens: Tokens = request.app.state.site.tokens
+        why = "it needs the control token" if tokens.can_control else "no control token is set on the rig"
+        raise HTTPException(403, f"not allowed: {why}")
+
+
+class Rates:
+    """A bucket of `burst` requests for each address, filled with per_s a second."""
+
+    def __init__(self, per_s: float, burst: float, addresses: int) -> None:
+        self._per_s, self._burst, self._most = per_s, burst, addresses
+        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def take(self, address: str, now: float | None = None) -> bool:
+        """Whether one request more may come. now: monotonic s."""
+        now = time.monotonic() if now is None else now
+        left, then = self._left.pop(address, (self._burst, now))
+        left = min(self._burst, left + (now - then) * self._per_s)
+        self._left[address] = (left - 1 if left >= 1 else left, now)
+        if len(self._left) > self._most:
+            self._left.popitem(last=False)
+        return left >= 1
+
+
+class Guard:
+    """ASGI middleware, outermost. names: hosts that the gateway goes by, besides addresses and localhost.
+
+    open: whether a path needs no token. A WebSocket passes without one: its route asks for it in the first message
+    (`scope["rigbus.level"]` is what its header allows).
+    """
+
+    def __init__(
+        self,
+        app: App,
+        tokens: Tokens,
+        names: Iterable[str],
+        open: Callable[[str], bool],
+        rates: Rates | None = None,
+    ) -> None:
+        self._app, self._tokens, self._open = app, tokens, open
+        self._names = {name.lower().rstrip(".") for name in names}
+        self._rates = rates or Rates(_PER_S, _BURST, _ADDRESSES)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
+        scope["rigbus.level"] = self._tokens.level(token_of(headers.get(b"authorization", "")))
+        refused = self._refusal(scope, headers)
+        if scope["type"] == "websocket":
+            if refused:
+                # 403 is what the handshake of a WebSocket may answer with
+                await receive()
+                await send({"type": "websocket.close", "code": 1008, "reason": refused[1]})
+            else:
+                await self._app(scope, receive, send)
+            return
+        if refused is None:
+            try:
+                receive = await _whole_body(receive, headers)
+            except _BadBody as e:
+                refused = e.status, str(e)
+        if refused:
+            await _answer(send, *refused)
+        else:
+            await self._app(scope, receive, _with_headers(send))
+
+    def _refusal(self, scope: Scope, headers: dict[bytes, str]) -> tuple[int, str] | None:
+        """(status, why) where it goes no further."""
+        host = headers.get(b"host", "")
+        if not self._own(host):
+            return 403, "this Host is not the gateway's own (gateway.names adds one)"
+        if not _same_origin(headers, host):
+            return 403, "not from a page of another origin"
+        path: str = scope["path"]
+        address = scope["client"][0] if scope.get("client") else ""
+        if path not in _UNLIMITED and not self._rates.take(address):
+            return 429, "too many requests"
+        if scope["type"] == "http" and scope["rigbus.level"] < READ and not self._open(path):
+            return 401, "a token is needed: Authorization: Bearer …"
+        return None
+
+    def _own(self, host: str) -> bool:
+        """A web page that has its own name point here (DNS rebinding) comes with that name, never with an address."""
+        try:
+            name = urlsplit(f"//{host}").hostname or ""
+        except ValueError:
+            return False
+        name = name.rstrip(".")
+        if name in self._names or name == "localhost" or name.endswith(".localhost"):
+            return True
+        try:
+            ip_address(name)
+        except ValueError:
+            return False
+        return True
+
+
+def _same_origin(headers: dict[bytes, str], host: str) -> bool:
+    """Scripts send no Origin; browsers do with all that another page's script may cause."""
+    origin = headers.get(b"origin")
+    if origin is not None:
+        return _place_of(origin) == host.lower()
+    # what a browser loads for a page of elsewhere (images, scripts) has no Origin; a link to here is fine
+    site, mode = headers.get(b"sec-fetch-site", "none"), headers.get(b"sec-fetch-mode", "")
+    return site in ("none", "same-origin") or mode == "navigate"
+
+
+def _place_of(origin: str) -> str | None:
+    """host:port of an origin; None for `null` and what is none."""
+    try:
+        return urlsplit(origin).netloc.lower() or None
+    except ValueError:
+        return None
+
+
+class _BadBody(Exception):
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+async def _whole_body(receive: Receive, headers: dict[bytes, str]) -> Receive:
+    """Takes the body in, chunked or not, and gives a `receive` that tells it once more."""
+    length = headers.get(b"content-length", "")
+    if length.isdecimal() and int(length) > MAX_BODY:
+        raise _BadBody(413, f"a body may have {MAX_BODY} bytes")
+    if not (length or b"transfer-encoding" in headers):
+        return receive
+    body, more = bytearray(), True
+    try:
+        async with asyncio.timeout(_BODY_S):
+            while more:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise _BadBody(400, "the body ended early")
+                body += message.get("body", b"")
+                more = message.get("more_body", False)
+                if len(body) > MAX_BODY:
+                    raise _BadBody(413, f"a body may have {MAX_BODY} bytes")
+    except TimeoutError:
+        raise _BadBody(408, "the body did not come in time") from None
+    told = False
+
+    async def again() -> Message:
+        nonlocal told
+        if told:
+            return await receive()
+        told = True
+        return {"type": "http.request", "body": bytes(body), "more_body": False}
+
+    return again
+
+
+def _with_headers(send: Send) -> Send:
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            there = {name.lower() for name, _ in message.get("headers", [])}
+            message["headers"] = [*message.get("headers", []), *(h for h in _HEADERS if h[0] not in there)]
+        await send(message)
+
+    return sending
+
+
+async def _answer(send: Send, status: int, text: str) -> None:
+    body = json.dumps({"error": text, "detail": None}).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *_HEADERS]
+    if status == 429:
+        headers.append((b"retry-after", b"1"))
+    if status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))
+    if status in (408, 413):
+        headers.append((b"connection", b"close"))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,111 @@
+/** What is lost, for charts: the ledger's rows in words, which chart they concern, and flags that do not overlap. Pure. */
+
+/** The words of docs/delivery.md, "Causes", as a reader of a chart knows them. Others stand as they are. */
+export const CAUSES = {
+  killed: "daemon killed",
+  app_killed: "application killed",
+  app_stopped: "application ended",
+  app_gone: "application gone",
+  journal_blocked: "no room for the journal",
+  damaged: "journal damaged",
+  trimmed: "journal trimmed",
+  too_large: "frame too large",
+  not_encodable: "fault of the daemon",
+  malformed: "not readable",
+  poison: "refused by the store",
+  foreign: "foreign messages",
+  down: "daemon not running",
+  kernel_overrun: "kernel buffer full",
+  late: "sampling late",
+  timeout: "no answer",
+  refused: "connection refused",
+  fault: "fault of the daemon",
+  stale: "device stood still",
+  dropped: "dropped by the device",
+  fifo_overflow: "FIFO overrun",
+  nack: "sensor did not answer",
+  bus_timeout: "I2C bus stuck",
+  bus_error: "I2C bus fault",
+  chip_reset: "sensor was reset",
+  not_ready: "no new sample",
+  undecodable: "not decodable",
+  total_from_store: "total from the store",
+  store_corrupt: "database damaged",
+  quarantine_dropped: "quarantine given up",
+  pruned: "deleted before output",
+};
+
+export const causeWords = (cause) => CAUSES[cause] ?? String(cause).replaceAll("_", " ");
+
+/** "12 samples", "1 edge", "unknown samples". */
+export function countWords(count, unit) {
+  if (count === null || count === undefined) return `unknown ${unit}s`;
+  return `${Number(count).toLocaleString("en-US")} ${unit}${Number(count) === 1 ? "" : "s"}`;
+}
+
+const seconds = (ns) => (ns === null || ns === undefined ? NaN : Number(ns) / 1e9);
+
+/** A row of `query ledger`, of the status, or a loss frame, as charts want it; times in s. */
+export function asLoss(row) {
+  const t_s = seconds(row.t_ns ?? row.t);
+  const from_s = seconds(row.from_t_ns ?? row.from_t) || t_s;
+  const to_s = Math.max(from_s, seconds(row.to_t_ns ?? row.to_t) || t_s);
+  const { stream, unit, cause, count = null, src = null } = row;
+  return { t_s, from_s, to_s, stream, unit, cause, src, count: count === null ? null : Number(count) };
+}
+
+/** Whether a loss concerns what a chart shows: `prefix` "samples/vib0/", `src` the daemon ("highspeed"). */
+export function concerns(loss, prefix, src) {
+  if (loss.count === 0 || loss.unit === "row" || loss.cause === "foreign") return false;
+  return loss.stream === "*" ? loss.src === src : `${loss.stream}/`.startsWith(prefix);
+}
+
+/** One row of a kind: the ledger's copy of a loss frame replaces the frame. */
+export function distinct(list) {
+  const seen = new Map();
+  for (const l of list) seen.set(`${l.stream} ${l.src} ${l.cause} ${l.unit} ${Math.round(l.from_s * 1e3)}`, l);
+  return [...seen.values()].sort((a, b) => a.from_s - b.from_s);
+}
+
+/** "12 samples lost": sums within a unit, never across; an unknown count stays written. */
+export function sumWords(list) {
+  const sums = new Map();
+  for (const { unit, count } of list) {
+    const sum = sums.get(unit) ?? { known: 0, unknown: 0, rows: 0 };
+    if (count === null) sum.unknown++;
+    else [sum.known, sum.rows] = [sum.known + count, sum.rows + 1];
+    sums.set(unit, sum);
+  }
+  return [...sums].map(([unit, sum]) => {
+    const known = sum.rows ? countWords(sum.known, unit) : "";
+    if (!sum.unknown) return known;
+    return known ? `${known} and unknown` : countWords(null, unit);
+  }).join(", ");
+}
+
+/** Flags for losses at x … x2 (px): texts that would overlap become one. `width(text)` measures; returns [{x, left, text, list}]. */
+export function flags(marks, width, room) {
+  const place = (group) => {
+    const [first, ...more] = group.list;
+    group.text = more.length ? `${group.list.length} losses, ${sumWords(group.list)}` : `${sumWords([first])} · ${causeWords(first.cause)}`;
+    const w = width(group.text) + 6;
+    // Text stands left of its stem, as in a sentence that ends there; at the left edge right of it.
+    group.left = group.x - w >= 0 ? group.x - w : Math.min(group.x + 4, Math.max(0, room - w));
+    group.right = Math.max(group.left + w, group.x);
+    return group;
+  };
+  const done = [];
+  for (const mark of marks) {
+    let group = place({ x: mark.x, stems: [mark.x], list: [mark.loss] });
+    while (done.length && group.left < done.at(-1).right + 8) {
+      const before = done.pop();
+      group = place({ x: group.x, stems: before.stems.concat(group.stems), list: before.list.concat(group.list) });
+    }
+    done.push(group);
+  }
+  return done;
+}
+
+/** What remains of a hole after the losses that explain it: none of it, where one of them lies in it. */
+export const unaccounted = (holes, list, slack_s) =>
+  holes.filter(([a, b]) => !list.some((l) => l.from_s <= b + slack_s && l.to_s >= a - slack_s));

@@ -1,0 +1,1 @@
+"""One module a face, each with an APIRouter called `router`; app.py names them all."""

@@ -1,0 +1,54 @@
+"""Serves the page, HTTP and WebSockets: what the rig does now, and what it has recorded. It only looks."""
+
+import gc
+import os
+import sys
+from contextlib import ExitStack
+
+from common.config.schema import GatewayConfig
+from common.errors import ConfigError, DeviceMissing
+from common.runtime import Runtime
+from common.service import entry
+
+_NICE = 5  # looking never hurts acquisition
+
+
+def run(rt: Runtime, cfg: GatewayConfig) -> None:
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy would take memory for one on each core
+    try:
+        from common.gateway import app, server  # here: only who has a gateway needs these libraries
+        from common.gateway.guard import Tokens
+        from common.gateway.site import open_site
+    except ImportError as e:
+        raise DeviceMissing(
+            f"{e.name or e}: not installed; the gateway needs the extra web", ".venv/bin/pip install -e '.[web]'"
+        ) from None
+    os.nice(_NICE)
+    gc.freeze()  # what the imports made lives for ever
+    with ExitStack() as ending:
+        listening = ending.enter_context(server.bind(cfg.host, cfg.port))
+        is_local = server.is_loopback(listening)
+        secrets = (rt.secrets.get(name) for name in ("RIGBUS_READ_TOKEN", "RIGBUS_CONTROL_TOKEN"))
+        tokens = Tokens(*secrets, is_local=is_local)
+        if not is_local and not tokens.any:
+            raise ConfigError(
+                f"gateway.host = {cfg.host!r} is for others to reach: set RIGBUS_READ_TOKEN or RIGBUS_CONTROL_TOKEN"
+            )
+        site = open_site(rt.config, cfg, rt.folders, rt.log, tokens, rt.publish)
+        ending.callback(site.close)
+        serving = server.Server(app.make(site), listening, rt.log, site.start)
+        site.hang_up = serving.hang_up
+        serving.start()
+        ending.callback(serving.stop)
+        url = server.url_of(listening)
+        rt.log.info(f"the page is at {url}" if cfg.dashboard else f"answers at {url}")
+        for _ in rt.every(1.0):
+            viewers = site.viewers.count
+            rt.details = {"url": url, "viewers": viewers}
+            rt.say(f"{url}, {viewers} viewer{'' if viewers == 1 else 's'}")
+            if not serving.alive:
+                raise DeviceMissing("the server has ended")
+
+
+if __name__ == "__main__":
+    sys.exit(entry("gateway", __doc__, lambda config: config.gateway, run))

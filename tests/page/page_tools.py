@@ -1,0 +1,37 @@
+"""What several tests of the page need: waiting for it, and reading it."""
+
+import time
+from typing import Any
+
+WAIT_S = 40.0  # a bound for what takes well under 5 s on an idle machine
+
+# numbers in view that say nothing yet; what nobody sees is not drawn
+EMPTY = """() => [...document.querySelectorAll("[data-value]")].filter(look.seen)
+    .filter(n => { const {top, bottom} = n.getBoundingClientRect(); return bottom > 0 && top < innerHeight; })
+    .filter(n => !/[0-9a-z]/i.test(n.textContent)).map(look.nameOf)"""
+
+
+def until(page: Any, expression: str, arg: Any = None, timeout_s: float = WAIT_S) -> Any:
+    """Polls until an expression (or a function of `arg`) is true in the page; returns what it came to.
+
+    Playwright's own wait_for_function needs eval in the page, which its Content-Security-Policy forbids.
+    """
+    deadline = time.monotonic() + timeout_s
+    while not (found := page.evaluate(expression, arg)):
+        assert time.monotonic() < deadline, f"in {timeout_s:g} s not: {expression} {'' if arg is None else arg}"
+        page.wait_for_timeout(50)
+    return found
+
+
+def has_values(page: Any, timeout_s: float = WAIT_S) -> None:
+    """Until every number in view says something."""
+    until(page, "document.querySelectorAll('[data-value]').length > 20", timeout_s=timeout_s)
+    deadline = time.monotonic() + timeout_s
+    while empty := page.evaluate(EMPTY):
+        assert time.monotonic() < deadline, f"in {timeout_s:g} s nothing in {empty}"
+        page.wait_for_timeout(50)
+
+
+def nothing(found: list[Any], what: object = "") -> None:
+    """Fails with a line for each thing found."""
+    assert not found, "\n".join([str(what), *map(str, found)])
