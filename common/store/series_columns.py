@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 Times = npt.NDArray[np.int64]
-_HELD = 65_536  # values are kept as they are up to here
+_HELD = 16_384  # values are kept as they are up to here: 0.8 MB a series
 
 
 class Columns(NamedTuple):

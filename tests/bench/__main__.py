@@ -15,7 +15,20 @@ from rich.console import Console
 from rich.progress import Progress, ProgressColumn, Task, TextColumn
 from rich.progress_bar import ProgressBar
 
-from tests.bench import cpu, jitter, looking, memory, micro, outage, outputs, outputs_rig, proc, storage, throughput
+from tests.bench import (
+    cpu,
+    jitter,
+    looking,
+    memory,
+    micro,
+    outage,
+    outputs,
+    outputs_rig,
+    proc,
+    storage,
+    throughput,
+    watching,
+)
 from tests.bench.figure import Figure, document, missing, show
 from tests.bench.options import Options
 
@@ -33,6 +46,7 @@ BENCHES: dict[str, Callable[..., list[Figure]]] = {
     "backlog": outputs_rig.backlog,
     "away": outputs_rig.outage,
     "looking": looking.run,
+    "watching": watching.run,
 }
 
 

@@ -1,4 +1,4 @@
-"""A store to look at, made in seconds: a day of raw data, and a year of rollups as retention leaves them, with two cuts.
+"""A store to look at, made in seconds: a day of raw data, and a year of rollups as retention leaves them, cut twice.
 
 Raw: 24 h of 800 Hz × 3 axes in chunks of 1 s, 86,400 polls of a thermostat with two channels, an edge each 2 s on three
 meters. Rollups of 55 series: 3,600 s for a year, 300 s for a month (retention keeps a year: 5.8 M rows), 60 s for two

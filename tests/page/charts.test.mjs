@@ -8,6 +8,7 @@ const { Columns } = await import(new URL("columns.js", here));
 const { niceStep, timeTicks, YScale } = await import(new URL("scale.js", here));
 const { peaks, Spectrum } = await import(new URL("fft.js", here));
 const losses = await import(new URL("losses.js", here));
+const { CAUSES, causeWords } = await import(new URL("../causes.js", here));
 const { Samples, strength } = await import(new URL("samples.js", here));
 
 const near = (a, b, by) => assert.ok(Math.abs(a - b) <= by, `${a} is not ${b} ± ${by}`);
@@ -178,9 +179,8 @@ test("peaks are named by frequency, their amplitude is the sine's", () => {
 });
 
 test("a loss in words; a cause that is not known stands as it is", () => {
-  assert.equal(losses.causeWords("fifo_overflow"), "FIFO overrun");
-  assert.equal(losses.causeWords("my_own_cause"), "my own cause");
-  assert.equal(losses.countWords(12, "sample"), "12 samples");
+  assert.equal(causeWords("fifo_overflow"), "FIFO overrun");
+  assert.equal(causeWords("my_own_cause"), "my own cause");
   assert.equal(losses.countWords(1, "edge"), "1 edge");
   assert.equal(losses.countWords(null, "poll"), "unknown polls");
   assert.equal(losses.countWords(31204, "frame"), "31,204 frames");
@@ -287,6 +287,6 @@ test("what has words of its own is a cause of docs/delivery.md, and all of them 
   const text = readFileSync(new URL("../../docs/delivery.md", import.meta.url), "utf8").split("## Causes")[1].split("\n## ")[0];
   const causes = [...text.matchAll(/^\| ((?:`[a-z_]+`(?:, )?)+) \|/gm)].flatMap(([, names]) => [...names.matchAll(/`([a-z_]+)`/g)].map(([, name]) => name));
   assert.ok(causes.length > 30, `${causes.length} causes`);
-  for (const cause of causes) assert.match(losses.causeWords(cause), /^[A-Za-z0-9 ]+$/);
-  for (const cause of Object.keys(losses.CAUSES)) assert.ok(causes.includes(cause), cause);
+  for (const cause of causes) assert.match(causeWords(cause), /^[A-Za-z0-9 ]+$/);
+  for (const cause of Object.keys(CAUSES)) assert.ok(causes.includes(cause), cause);
 });

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
@@ -20,7 +21,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 sys.path.append(str(ROOT / "tests" / "system"))  # rig.py: a rig of real processes
 
-from page_rig import PageRig  # noqa: E402: it needs the path above
+from page_rig import PageRig  # noqa: E402
 
 BROWSER = "/usr/bin/chromium"
 AXE = "axe-core@4.14.1"
@@ -28,8 +29,11 @@ SHOTS = ROOT / "var" / "screenshots"
 ALL = ("pulse", "vibration", "thermostat", "pumps", "account", "storage")
 _REQUIRED = bool(os.environ.get("CI")) or os.environ.get("RIGBUS_TEST_SERVERS") == "required"
 
+LIVE_S = 40.0  # about 1 s
+
 OpenPage = Callable[..., Any]
 MakePageRig = Callable[..., PageRig]
+Figure = Callable[[str, object], None]
 
 
 def missing(text: str) -> NoReturn:
@@ -127,6 +131,14 @@ class Watch:
         assert wrong == [], wrong
 
 
+def page_live(page: Any) -> None:
+    """Until it has heard the rig; what its console said is told if it never does."""
+    deadline = time.monotonic() + LIVE_S
+    while page.evaluate("document.body.dataset.link") != "live":
+        assert time.monotonic() < deadline, f"no link to the rig; the console: {page.watch.errors}"
+        page.wait_for_timeout(50)
+
+
 @pytest.fixture
 def open_page(browser: Any, request: pytest.FixtureRequest) -> Iterator[OpenPage]:
     """open_page(url, width=1366, height=768, theme="light", live=True, **context) → a page with look.js in it.
@@ -149,7 +161,7 @@ def open_page(browser: Any, request: pytest.FixtureRequest) -> Iterator[OpenPage
         opened.append(page)
         page.goto(url)
         if live:
-            page.wait_for_selector("body[data-link=live]")
+            page_live(page)
         return page
 
     yield make
@@ -183,9 +195,7 @@ def shot() -> Callable[..., None]:
 
 
 @pytest.fixture
-def figure(
-    request: pytest.FixtureRequest, record_property: Callable[[str, object], None]
-) -> Callable[[str, object], None]:
+def figure(request: pytest.FixtureRequest, record_property: Figure) -> Figure:
     """figure(what, value): measured, not asserted; into the report and var/screenshots/figures.txt."""
     SHOTS.mkdir(parents=True, exist_ok=True)
     name = re.sub(r"\W+", " ", request.node.name)

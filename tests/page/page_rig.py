@@ -1,4 +1,4 @@
-"""A rig for the browser: `rigbus run` with every simulated device and a gateway, looked at over HTTP and in its store."""
+"""A rig for the browser: `rigbus run` with all simulated devices and a gateway, seen over HTTP and in its store."""
 
 import http.client
 import json
@@ -80,7 +80,7 @@ class PageRig(Rig):
         (folder / ".env").write_text(env)
 
     def begin(self, *awaited: str) -> "PageRig":
-        """Starts everything; returns when the gateway answers and these sections of the status have something to say."""
+        """Starts everything; returns when the gateway answers and these sections of the status say something."""
         self.start("run")
         self.until(lambda: self.http("/healthz")[0] == 200, "the gateway answers")
         if awaited:

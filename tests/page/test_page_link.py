@@ -12,7 +12,8 @@ STALE_TAGS = """() => [...document.querySelectorAll("[data-panel] .tag")].filter
 ENABLED = """() => [...document.querySelectorAll("[data-panel=pumps] button, [data-panel=pumps] input")]
     .filter(n => look.seen(n) && !n.disabled).map(look.nameOf)"""
 STATES = """() => Object.fromEntries([...document.querySelectorAll("[data-panel], [data-cell]")]
-    .filter(look.seen).map(n => [n.dataset.panel ? "panel " + n.dataset.panel : "cell " + n.dataset.cell, n.dataset.state]))"""
+    .filter(look.seen)
+    .map(({dataset: {panel, cell, state}}) => [panel ? `panel ${panel}` : `cell ${cell}`, state]))"""
 
 
 def seconds(tag: str) -> int:
@@ -66,6 +67,7 @@ def test_page_gateway_gone_is_said_and_what_was_missed_is_filled_in(page_rig, op
     assert "cannot" not in page.inner_text("#stop")
     # the hole: the line of temperatures runs through the time without a gateway, and nothing is hatched
     filled = """([from, to]) => {
+      if (!document.querySelector("[data-panel=thermostat] .chart-over")) return false;
       const {counts} = look.columnsOf("thermostat", "s1");
       const now = Date.now() / 1000;
       const at = t => Math.round(counts.length * (1 - (now - t) / 60));
@@ -76,13 +78,11 @@ def test_page_gateway_gone_is_said_and_what_was_missed_is_filled_in(page_rig, op
     }"""
     until(page, filled, [gone_s, back_s])
     shot(page, "gateway-back")
-    nothing(
-        page.evaluate(
-            "[...document.querySelectorAll('button')].filter(n => look.seen(n) && n.textContent === 'Retry').map(look.nameOf)"
-        )
-    )
+    nothing(page.evaluate(RETRY), "not loaded")
 
 
+RETRY = """() => [...document.querySelectorAll("button")]
+    .filter(n => look.seen(n) && n.textContent === "Retry").map(look.nameOf)"""
 SHADES = """name => [...document.querySelectorAll(`[data-panel=${name}] [data-value]`)].filter(look.seen).map(n => {
   let opacity = 1;
   for (let at = n; at; at = at.parentElement) opacity *= getComputedStyle(at).opacity;
@@ -121,10 +121,10 @@ def test_page_a_silent_daemon_makes_only_its_own_part_stale(page_rig, open_page,
     until(page, "document.querySelector('[data-panel=thermostat]').dataset.state !== 'stale'")
 
 
-def heard(frames: list[bytes]) -> dict[str, int]:
+def heard(frames: list[bytes | str]) -> dict[str, int]:
     """Frames by kind in the messages of /live."""
     out: dict[str, int] = {}
-    for raw in frames:
+    for raw in [frame for frame in frames if isinstance(frame, bytes)]:
         message = msgpack.unpackb(raw)
         for _, frame in message.get("frames", []) if message["type"] == "frames" else []:
             out[frame["k"]] = out.get(frame["k"], 0) + 1
@@ -138,9 +138,7 @@ def spied(open_page):
     def make(url):
         page = open_page("about:blank", live=False)
         frames = []
-        page.on(
-            "websocket", lambda w: w.on("framereceived", lambda data: isinstance(data, bytes) and frames.append(data))
-        )
+        page.on("websocket", lambda w: w.on("framereceived", lambda data: frames.append(data)))
         page.watch.foreign.clear()
         page.watch.host = url.split("/")[2]
         page.goto(url)
@@ -163,8 +161,9 @@ def test_page_a_hidden_tab_takes_no_samples(page_rig, spied):
 
     wait_for(lambda: page_rig_kinds <= set(heard(frames)), "samples and temperatures come")
     hide = """hidden => {
-      Object.defineProperty(document, "hidden", {get: () => hidden, configurable: true});
-      Object.defineProperty(document, "visibilityState", {get: () => hidden ? "hidden" : "visible", configurable: true});
+      const say = (name, value) => Object.defineProperty(document, name, {get: () => value, configurable: true});
+      say("hidden", hidden);
+      say("visibilityState", hidden ? "hidden" : "visible");
       document.dispatchEvent(new Event("visibilitychange"));
     }"""
     page.evaluate(hide, True)

@@ -1,4 +1,4 @@
-"""Losses and ranges on the charts: a gap is a gap, at the right time and with its cause; one gesture from seconds to years."""
+"""Losses and ranges on the charts: a gap is a gap, with its time and cause; one gesture from seconds to years."""
 
 import time
 
@@ -24,7 +24,7 @@ def charts_there(page):
     """They come after the page's own scripts."""
     until(
         page,
-        "['power', 'vibration', 'thermostat'].every(name => document.querySelector(`[data-panel=${name}] .chart-over`))",
+        "['power', 'vibration'].every(name => document.querySelector(`[data-panel=${name}] .chart-over`))",
     )
 
 

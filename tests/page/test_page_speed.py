@@ -1,5 +1,6 @@
-"""What looking costs: frames, tasks and heap of the page on a slow machine, bytes on the wire. Only what cannot flake is
-asserted; all figures go into var/screenshots/figures.txt.
+"""What looking costs: frames, tasks and heap of the page on a slow machine, bytes on the wire.
+
+Only what cannot flake is asserted; all figures go into var/screenshots/figures.txt.
 """
 
 import base64
@@ -13,7 +14,8 @@ NETWORK_KB_S = 40.0
 
 SPY = """() => {
   window.spied = {tasks: [], frames: 0, from: performance.now()};
-  new PerformanceObserver(list => spied.tasks.push(...list.getEntries().map(e => e.duration))).observe({type: "longtask"});
+  const note = list => spied.tasks.push(...list.getEntries().map(e => e.duration));
+  new PerformanceObserver(note).observe({type: "longtask"});
   const count = () => { spied.frames += 1; requestAnimationFrame(count); };
   requestAnimationFrame(count);
   spied.drawn = look.canvases("vibration").map(look.frames);

@@ -1,4 +1,4 @@
-"""The emergency stop from the page: recorded, said only once it is so, kept over a reload, and hard to undo by accident."""
+"""The emergency stop from the page: recorded, said once it is so, kept over a reload, hard to undo by accident."""
 
 import pytest
 from page_tools import has_values, until
@@ -11,7 +11,8 @@ STEPS_10_ML = 100_000
 # when STOP was pressed, and when the page first said that it is latched; ms of the clock that the rig has too
 WITNESS = """() => {
   window.pressed = window.said = null;
-  for (const type of ["pointerdown", "keydown", "touchend"]) addEventListener(type, () => (window.pressed = Date.now()), {capture: true});
+  for (const type of ["pointerdown", "keydown"])
+    addEventListener(type, () => (window.pressed = Date.now()), {capture: true});
   new MutationObserver(() => {
     const {look} = document.getElementById("stop").dataset;
     if (look === "latched" || !document.getElementById("latched").hidden) window.said ??= Date.now();

@@ -12,9 +12,17 @@ channel = [{ name = "import", line = 20, imp_per_kwh = 4000.0 }, { name = "expor
 [sink.csv]
 enabled = true
 """
-SEEN = (
-    "() => [...document.querySelectorAll('[data-panel]')].filter(look.seen).map(n => [n.dataset.panel, ...look.box(n)])"
-)
+SEEN = """() => [...document.querySelectorAll("[data-panel]")].filter(look.seen)
+    .map(n => [n.dataset.panel, ...look.box(n)])"""
+NUMBERS = """() => ["thermostat", "power"]
+    .flatMap(name => [...document.querySelectorAll(`[data-panel=${name}] [data-value]`)])
+    .filter(look.seen).map(n => [n.dataset.value, n.textContent]).filter(([, text]) => /[0-9]/.test(text))"""
+FADES = """() => [...document.querySelectorAll("*")].filter(n => {
+  const {transitionDuration, animationDuration} = getComputedStyle(n);
+  return [...transitionDuration.split(","), ...animationDuration.split(",")].some(d => parseFloat(d) > 0.01);
+}).map(look.nameOf)"""
+VANISHED = """() => [...document.querySelectorAll(".swatch, .dot, .tick, #ruler .rail, #ruler .thumb")]
+    .filter(n => look.seen(n) && look.edge(n) < 3).map(look.nameOf)"""
 
 
 @pytest.fixture(scope="module")
@@ -100,8 +108,7 @@ def test_page_waits_where_nothing_ever_came(new_rig, open_page, shot):
     until(page, "document.querySelector('[data-panel=thermostat]').innerText.includes('127.0.0.1:9')")
     shot(page, "waiting")
     until(page, "document.querySelector('[data-panel=power]').innerText.includes('Waiting')", timeout_s=20)
-    shown = page.evaluate("""() => [...document.querySelectorAll("[data-panel=thermostat] [data-value], [data-panel=power] [data-value]")]
-        .filter(look.seen).map(n => [n.dataset.value, n.textContent]).filter(([, text]) => /\\d/.test(text))""")
+    shown = page.evaluate(NUMBERS)
     nothing(shown, "numbers of what was never heard of")
 
 
@@ -117,10 +124,7 @@ def test_page_moves_less_for_who_asks_for_it(page_rig, open_page, figure):
     figure("pictures a second with reduced motion (bound 1)", [round(rate, 2) for rate in rates])
     assert max(rates) <= 1.5
     assert max(rates) > 0
-    fades = page.evaluate("""() => [...document.querySelectorAll("*")].flatMap(n => {
-      const s = getComputedStyle(n);
-      return [...s.transitionDuration.split(","), ...s.animationDuration.split(",")].some(d => parseFloat(d) > 0.01) ? [look.nameOf(n)] : [];
-    })""")
+    fades = page.evaluate(FADES)
     nothing(fades, "still fade")
 
 
@@ -136,8 +140,7 @@ def test_page_keeps_shapes_and_words_in_forced_colours(page_rig, open_page, shot
     assert icons > 8
     assert "Stopped at" in page.inner_text("#latched")
     # shapes that are a background elsewhere still have something to be seen by
-    shapes = page.evaluate("""() => [...document.querySelectorAll(".swatch, .dot, .tick, #ruler .rail, #ruler .thumb")].filter(look.seen)
-      .filter(n => look.edge(n) < 3).map(look.nameOf)""")
+    shapes = page.evaluate(VANISHED)
     nothing(shapes, "shapes that vanish")
     # a button is told from its surroundings by an edge
     edges = page.evaluate("""() => [...document.querySelectorAll("button")].filter(look.seen)

@@ -1,5 +1,6 @@
 /** The account: the audit's equation in frames, what devices lost before that, and the ledger, newest first. */
 
+import { causeWords } from "./causes.js";
 import { byId, h, keyed, setAttr, setHidden, setText } from "./dom.js";
 import { counted, lasted, moment, number } from "./format.js";
 import { icon, setIcon } from "./icons.js";
@@ -7,9 +8,6 @@ import { icon, setIcon } from "./icons.js";
 const FEW = 5;
 const ROOM = 5; // a loss is shown with so much around it
 const MIN_SHOWN_S = 10;
-
-/** The causes of the ledger in words; a cause without one is shown as it is. */
-const plain = (cause) => (cause ?? "unknown").replaceAll("_", " ");
 
 /** Losses of devices by unit: {sample: 182, poll: 4}; rows whose count is not known are counted apart. */
 export function byUnit(devices) {
@@ -56,7 +54,7 @@ export function createAccount({ state, range }) {
     setText(when.firstChild, moment((row.from_t ?? row.t) / 1e9, state.now(), state.zone_s()));
     setText(stream.lastChild, (row.stream ?? "").replace(/\/$/, "") || "–");
     setText(count, counted(row.count, row.unit));
-    setText(cause, plain(row.cause));
+    setText(cause, causeWords(row.cause ?? "unknown"));
     setAttr(cause, "title", row.detail || null);
     setText(time, row.from_t && row.to_t > row.from_t ? lasted((row.to_t - row.from_t) / 1e9) : "–");
   }

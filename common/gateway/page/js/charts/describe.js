@@ -2,7 +2,8 @@
 
 import { h } from "../dom.js";
 import { clock, moment } from "../format.js";
-import { causeWords, countWords } from "./losses.js";
+import { causeWords } from "../causes.js";
+import { countWords } from "./losses.js";
 
 const ROWS = 30;
 

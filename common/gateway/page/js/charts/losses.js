@@ -1,47 +1,10 @@
 /** What is lost, for charts: the ledger's rows in words, which chart they concern, and flags that do not overlap. Pure. */
 
-/** The words of docs/delivery.md, "Causes", as a reader of a chart knows them. Others stand as they are. */
-export const CAUSES = {
-  killed: "daemon killed",
-  app_killed: "application killed",
-  app_stopped: "application ended",
-  app_gone: "application gone",
-  journal_blocked: "no room for the journal",
-  damaged: "journal damaged",
-  trimmed: "journal trimmed",
-  too_large: "frame too large",
-  not_encodable: "fault of the daemon",
-  malformed: "not readable",
-  poison: "refused by the store",
-  foreign: "foreign messages",
-  down: "daemon not running",
-  kernel_overrun: "kernel buffer full",
-  late: "sampling late",
-  timeout: "no answer",
-  refused: "connection refused",
-  fault: "fault of the daemon",
-  stale: "device stood still",
-  dropped: "dropped by the device",
-  fifo_overflow: "FIFO overrun",
-  nack: "sensor did not answer",
-  bus_timeout: "I2C bus stuck",
-  bus_error: "I2C bus fault",
-  chip_reset: "sensor was reset",
-  not_ready: "no new sample",
-  undecodable: "not decodable",
-  total_from_store: "total from the store",
-  store_corrupt: "database damaged",
-  quarantine_dropped: "quarantine given up",
-  pruned: "deleted before output",
-};
+import { causeWords } from "../causes.js";
+import { counted } from "../format.js";
 
-export const causeWords = (cause) => CAUSES[cause] ?? String(cause).replaceAll("_", " ");
-
-/** "12 samples", "1 edge", "unknown samples". */
-export function countWords(count, unit) {
-  if (count === null || count === undefined) return `unknown ${unit}s`;
-  return `${Number(count).toLocaleString("en-US")} ${unit}${Number(count) === 1 ? "" : "s"}`;
-}
+/** "12 samples": a canvas wraps nothing, so its spaces are plain ones. */
+export const countWords = (count, unit) => counted(count, unit).replaceAll("\u00a0", " ");
 
 const seconds = (ns) => (ns === null || ns === undefined ? NaN : Number(ns) / 1e9);
 
