@@ -9,6 +9,9 @@ WAIT_S = 40.0  # a bound for what takes well under 5 s on an idle machine
 EMPTY = """() => [...document.querySelectorAll("[data-value]")].filter(look.seen)
     .filter(n => { const {top, bottom} = n.getBoundingClientRect(); return bottom > 0 && top < innerHeight; })
     .filter(n => !/[0-9a-z]/i.test(n.textContent)).map(look.nameOf)"""
+# charts come after the rest
+CHARTLESS = """() => ["power", "vibration", "thermostat"].map(name => document.querySelector(`[data-panel=${name}]`))
+    .filter(n => look.seen(n) && !n.querySelector(".chart-over")).map(look.nameOf)"""
 
 
 def until(page: Any, expression: str, arg: Any = None, timeout_s: float = WAIT_S) -> Any:
@@ -24,8 +27,8 @@ def until(page: Any, expression: str, arg: Any = None, timeout_s: float = WAIT_S
 
 
 def has_values(page: Any, timeout_s: float = WAIT_S) -> None:
-    """Until every number in view says something."""
-    until(page, "document.querySelectorAll('[data-value]').length > 20", timeout_s=timeout_s)
+    """Until the charts are there and every number in view says something."""
+    until(page, f"({CHARTLESS})().length === 0", timeout_s=timeout_s)
     deadline = time.monotonic() + timeout_s
     while empty := page.evaluate(EMPTY):
         assert time.monotonic() < deadline, f"in {timeout_s:g} s nothing in {empty}"

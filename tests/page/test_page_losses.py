@@ -20,14 +20,6 @@ def overrun(rig):
     return from_ns / 1e9, to_ns / 1e9, count
 
 
-def charts_there(page):
-    """They come after the page's own scripts."""
-    until(
-        page,
-        "['power', 'vibration'].every(name => document.querySelector(`[data-panel=${name}] .chart-over`))",
-    )
-
-
 def test_page_an_overrun_is_hatched_named_and_crossed_by_no_line(page_rig, open_page, shot, figure):
     page = open_page(f"{page_rig.url}/#span=60")
     has_values(page)
@@ -116,7 +108,6 @@ def test_page_peaks_of_raw_data_lie_within_what_is_drawn(page_rig, open_page):
     page.goto(f"{page_rig.url}/#from={end - 20:.3f}&to={end:.3f}")
     page.reload()
     has_values(page)
-    charts_there(page)
     until(page, "['s1', 's2', 's3'].every(token => look.columnsOf('power', token).counts.filter(n => n).length > 50)")
     zero, per_px = axis(page, "power")
     found = raw(end - 20, end)
