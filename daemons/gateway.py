@@ -3,7 +3,8 @@
 import gc
 import os
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from pathlib import Path
 
 from common.config.schema import GatewayConfig
 from common.errors import ConfigError, DeviceMissing
@@ -11,6 +12,7 @@ from common.runtime import Runtime
 from common.service import entry
 
 _NICE = 5  # looking never hurts acquisition
+_OOM_SCORE = 500  # of 1000: where memory runs out, the gateway goes first
 
 
 def run(rt: Runtime, cfg: GatewayConfig) -> None:
@@ -24,6 +26,8 @@ def run(rt: Runtime, cfg: GatewayConfig) -> None:
             f"{e.name or e}: not installed; the gateway needs the extra web", ".venv/bin/pip install -e '.[web]'"
         ) from None
     os.nice(_NICE)
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(str(_OOM_SCORE), "ascii")
     gc.freeze()  # what the imports made lives for ever
     with ExitStack() as ending:
         listening = ending.enter_context(server.bind(cfg.host, cfg.port))

@@ -210,7 +210,10 @@ class Publisher:
             self._journal.run.alive_ns = clock.wall_ns()
             self._journal.maintain()
             self._drain()
-        self._send_health()
+        try:
+            self._send_health()
+        except OSError as e:  # no file handle left, say: frames go on, and the next second tells again
+            self._log.seldom("health", "its health cannot be told", reason=e.strerror)
 
     def _send_health(self) -> None:
         health = self._health(self)

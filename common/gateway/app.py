@@ -76,11 +76,21 @@ class _Record:
     ) -> None:  # fmt: skip
         self._site.publish(
             WebRequest(
-                endpoint=_text(endpoint, 500), method=_text(method, 20), response_ms=round(response_ms, 3),
-                params_json=_text(msgspec_json.encode(params).decode(), 8000) if params else None,
-                status_code=status, correlation_id=_text(correlation_id, 100), ok=int(ok),
+                endpoint=self._text(endpoint, 500), method=_text(method, 20), response_ms=round(response_ms, 3),
+                params_json=self._text(_json(params), 8000) if params else None,
+                status_code=status, correlation_id=self._text(correlation_id, 100), ok=int(ok),
             )
         )  # fmt: skip
+
+    def _text(self, value: str, most: int) -> str:
+        return _text(self._site.tokens.hidden(value), most)
+
+
+def _json(params: dict[str, Any]) -> str:
+    try:
+        return msgspec_json.encode(params).decode()
+    except (OverflowError, UnicodeError, RecursionError):  # a number of over 64 bits, half a character, too deep
+        return '{"…": "cannot be kept"}'
 
 
 def _text(value: str, most: int) -> str:

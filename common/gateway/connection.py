@@ -1,7 +1,7 @@
 """One viewer's WebSocket on `/live`: what it says, what it is sent. docs/http.md has the messages."""
 
 import asyncio
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from fastapi import WebSocket
@@ -19,6 +19,9 @@ _STALLED_S = 10.0
 _TOPICS = 64
 
 
+_ID = msgspec.Meta(max_length=64)
+
+
 class Said(msgspec.Struct):
     """What a viewer says: one of the ops with its fields."""
 
@@ -29,8 +32,16 @@ class Said(msgspec.Struct):
     sections: list[str] | None = None
     command_id: Any = ""
     reason: Any = "asked for"
-    id: Any = None
+    id: Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] | float | Annotated[str, _ID] | None = None
 
+
+class _Stop(msgspec.Struct):
+    """Nothing else is looked at: a stop is not refused for what comes with it."""
+
+    op: Literal["estop"]
+
+
+_WRONG = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 # what a send or a receive ends with when the viewer has gone
 _GONE = (ClientDisconnected, WebSocketDisconnect, RuntimeError)
@@ -83,7 +94,7 @@ class Connection:
                 said = self._read(await self._socket.receive())
         except TimeoutError:
             raise _Refused(1008, "no token came") from None
-        except msgspec.DecodeError:
+        except _WRONG:
             raise _Refused(1008, "a token is needed first: {op: hello, token: …}") from None
         if said.op == "hello":
             self._level = self._site.tokens.level(said.token)
@@ -93,14 +104,22 @@ class Connection:
     def _read(self, message: Any) -> Said:
         if message["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(message.get("code", 1005), message.get("reason"))
-        return msgspec.json.decode(message.get("text") or message.get("bytes") or b"", type=Said)
+        text = message.get("text") or message.get("bytes") or b""
+        try:
+            return msgspec.json.decode(text, type=Said)
+        except _WRONG:
+            try:
+                return Said(op=msgspec.json.decode(text, type=_Stop).op)
+            except _WRONG:
+                pass
+            raise
 
     async def _receive(self) -> None:
         while True:
             message = await self._socket.receive()
             try:
                 said = self._read(message)
-            except msgspec.DecodeError as e:
+            except _WRONG as e:
                 self._viewer.reply(op=None, id=None, ok=False, error=str(e))
                 continue
             await self._obey(said)
@@ -131,7 +150,7 @@ class Connection:
             viewer.reply(op="ping", id=said.id, ok=True, t=clock.wall_ns())
 
     async def _stop(self, said: Said) -> None:
-        done = await self._site.estop.stop(str(said.command_id)[:64], str(said.reason)[:200])
+        done = await self._site.estop.stop(said.command_id, said.reason)
         error = {} if done["ok"] else {"error": "nobody answers: use the switch on the rig"}
         self._viewer.reply(op="estop", id=said.id, **done, **error)
 

@@ -11,6 +11,7 @@ from common.latch import Latch
 from common.log import Log
 from common.paths import Folders
 
+_MAX_ID, _MAX_REASON = 64, 200
 _ANSWER_S = 0.8  # the page says "use the switch on the rig" after one second without an answer
 
 
@@ -24,8 +25,9 @@ class EmergencyStop:
         self._workers = Workers(2 * len(srcs), "estop")
         self._next: dict[str, asyncio.Task[dict[str, Any]]] = {}
 
-    async def stop(self, command_id: str, reason: str) -> dict[str, Any]:
-        """The answer of docs/http.md. `ok` false: no daemon could be reached."""
+    async def stop(self, command_id: Any, reason: Any) -> dict[str, Any]:
+        """The answer of docs/http.md. `ok` false: no daemon could be reached. What was said may be anything."""
+        command_id, reason = _text(command_id, _MAX_ID), _text(reason, _MAX_REASON)
         began = clock.boot_ns()
         replies = await asyncio.gather(*(self._ask(src, reason) for src in self._srcs))
         by_src = dict(zip(self._srcs, replies, strict=True))
@@ -94,3 +96,11 @@ class EmergencyStop:
 
     def close(self) -> None:
         self._workers.close()
+
+
+def _text(said: Any, most: int) -> str:
+    """As a message to a daemon can carry it: a stop is not refused for what comes with it."""
+    try:
+        return str(said)[:most].encode("utf-8", "replace").decode()
+    except (ValueError, RecursionError):  # a number of thousands of digits
+        return "?"

@@ -7,6 +7,7 @@ Fail-closed: without a word from a route, a request needs the right to look. Rou
 import asyncio
 import hmac
 import json
+import re
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
@@ -26,10 +27,13 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 NOTHING, READ, CONTROL = range(3)  # what somebody may do; each includes the ones before
 MAX_BODY = 65_536
-_BODY_S = 10.0  # for a body to come
+_BODY_S, _STOP_BODY_S = 10.0, 0.3  # for a body to come
 _PER_S, _BURST = 50.0, 200.0  # requests of one address
 _ADDRESSES = 1024  # remembered; the one longest unheard is forgotten first
-_UNLIMITED = frozenset(("/api/estop", "/api/pumps/stop", "/pump/stop-all"))  # a stop is never one request too many
+_STOPS = frozenset(("/api/estop", "/pump/stop-all"))  # not refused for what their body is
+_UNLIMITED = _STOPS | {"/api/pumps/stop"}  # a stop is never one request too many
+
+_HOST = re.compile(r"[^@/?#\\\s]+")  # no other part of a URL may hide in it
 
 _HEADERS = [
     (b"content-security-policy", b"default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"),
@@ -67,6 +71,12 @@ class Tokens:
         if (self._control and is_control) or (self._is_local and not self.any):
             return CONTROL
         return READ if (is_read if self._read else self._is_local) else NOTHING
+
+    def hidden(self, text: str) -> str:
+        """The text without the tokens: somebody may have put one where it does not belong."""
+        for token in (self._read, self._control):
+            text = text.replace(token.decode(), "***") if token else text
+        return text
 
     def __repr__(self) -> str:
         return "…"
@@ -140,9 +150,13 @@ class Guard:
             return
         if refused is None:
             try:
-                receive = await _whole_body(receive, headers)
+                within_s = _STOP_BODY_S if scope["path"] in _STOPS else _BODY_S
+                receive = await _whole_body(receive, headers, within_s)
             except _BadBody as e:
-                refused = e.status, str(e)
+                if scope["path"] in _STOPS:
+                    receive = _told_once(b"", receive)
+                else:
+                    refused = e.status, str(e)
         if refused:
             await _answer(send, *refused)
         else:
@@ -165,6 +179,8 @@ class Guard:
 
     def _own(self, host: str) -> bool:
         """A web page that has its own name point here (DNS rebinding) comes with that name, never with an address."""
+        if not _HOST.fullmatch(host):
+            return False
         try:
             name = urlsplit(f"//{host}").hostname or ""
         except ValueError:
@@ -203,8 +219,8 @@ class _BadBody(Exception):
         self.status = status
 
 
-async def _whole_body(receive: Receive, headers: dict[bytes, str]) -> Receive:
-    """Takes the body in, chunked or not, and gives a `receive` that tells it once more."""
+async def _whole_body(receive: Receive, headers: dict[bytes, str], within_s: float) -> Receive:
+    """Takes the body in, chunked or not, and gives a `receive` that tells it once more. Raises _BadBody."""
     length = headers.get(b"content-length", "")
     if length.isdecimal() and int(length) > MAX_BODY:
         raise _BadBody(413, f"a body may have {MAX_BODY} bytes")
@@ -212,7 +228,7 @@ async def _whole_body(receive: Receive, headers: dict[bytes, str]) -> Receive:
         return receive
     body, more = bytearray(), True
     try:
-        async with asyncio.timeout(_BODY_S):
+        async with asyncio.timeout(within_s):
             while more:
                 message = await receive()
                 if message["type"] == "http.disconnect":
@@ -223,6 +239,10 @@ async def _whole_body(receive: Receive, headers: dict[bytes, str]) -> Receive:
                     raise _BadBody(413, f"a body may have {MAX_BODY} bytes")
     except TimeoutError:
         raise _BadBody(408, "the body did not come in time") from None
+    return _told_once(bytes(body), receive)
+
+
+def _told_once(body: bytes, receive: Receive) -> Receive:
     told = False
 
     async def again() -> Message:
@@ -230,7 +250,7 @@ async def _whole_body(receive: Receive, headers: dict[bytes, str]) -> Receive:
         if told:
             return await receive()
         told = True
-        return {"type": "http.request", "body": bytes(body), "more_body": False}
+        return {"type": "http.request", "body": body, "more_body": False}
 
     return again
 

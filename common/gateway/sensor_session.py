@@ -99,9 +99,10 @@ class Session:
     async def _read_all(self) -> None:
         if self._level >= READ:
             await self._enter()
+        until = asyncio.get_running_loop().time() + _AUTH_S
         while True:
             try:
-                async with asyncio.timeout(None if self._level >= READ else _AUTH_S):
+                async with asyncio.timeout_at(None if self._level >= READ else until):
                     message = await self._ws.receive()
             except TimeoutError:
                 raise _Bye(1008, "a token is needed") from None

@@ -12,6 +12,7 @@ import uvicorn
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from common.errors import ConfigError, RigbusError
+from common.gateway.http_connection import HttpConnection
 from common.log import Log
 
 _STALLED_MS = 30_000  # a client that takes nothing for so long is cut off by the kernel
@@ -64,8 +65,8 @@ class Server:
         _log_to(log)
         self._listening, self._began = listening, began
         config = uvicorn.Config(
-            app, log_config=None, access_log=False, lifespan="off", http="h11", ws="websockets-sansio", loop="asyncio",
-            ws_max_size=65_536, ws_per_message_deflate=False, server_header=False, proxy_headers=False,
+            app, log_config=None, access_log=False, lifespan="off", http=HttpConnection, ws="websockets-sansio",
+            loop="asyncio", ws_max_size=65_536, ws_per_message_deflate=False, server_header=False, proxy_headers=False,
             timeout_keep_alive=_KEEP_ALIVE_S, timeout_graceful_shutdown=_GRACE_S, h11_max_incomplete_event_size=16_384,
         )  # fmt: skip
         self._server = uvicorn.Server(config)

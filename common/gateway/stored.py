@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _WORKERS = 3
+_STREAMS = 2  # workers that may be held by clients who take their time; the others answer questions
 _WAITING = 16
 _LIMIT_S = 10.0
 _NEVER = float("inf")
@@ -42,6 +43,8 @@ class Stored:
     def __init__(self, path: Path, log: Log) -> None:
         self._path, self._log = path, log
         self._jobs: deque[Callable[[_Worker], None]] = deque()
+        self._streams: deque[Callable[[_Worker], None]] = deque()
+        self._streaming = 0
         self._there = threading.Condition()
         self._closed = False
         self._workers = [_Worker(self, n) for n in range(_WORKERS)]
@@ -59,7 +62,7 @@ class Stored:
             except BaseException as e:
                 future.set_exception(e)
 
-        self._put(job)
+        self._put(job, self._jobs)
         return await asyncio.wrap_future(future)
 
     async def stream(self, fn: "Callable[[TelemetryQuery], Iterator[bytes]]") -> AsyncIterator[bytes]:
@@ -76,29 +79,38 @@ class Stored:
                 pipe.end(None)
             except BaseException as e:
                 pipe.end(e)
+            finally:
+                with self._there:
+                    self._streaming -= 1
+                    self._there.notify()
 
-        self._put(job)
+        self._put(job, self._streams)
         try:
             while (piece := await pipe.get()) is not None:
                 yield piece
         finally:
             pipe.abandon()
 
-    def _put(self, job: Callable[["_Worker"], None]) -> None:
+    def _put(self, job: Callable[["_Worker"], None], jobs: deque[Callable[["_Worker"], None]]) -> None:
         if not self._path.exists():
             raise NothingStored("nothing is stored yet")
         with self._there:
-            if self._closed or len(self._jobs) >= _WAITING:
+            if self._closed or len(jobs) >= _WAITING:
                 raise Busy("too many questions to the store wait: ask again")
-            self._jobs.append(job)
+            jobs.append(job)
             self._there.notify()
 
     def take(self) -> Callable[["_Worker"], None] | None:
         """The next job, for a worker; None: it is to end."""
         with self._there:
-            while not self._jobs and not self._closed:
+            while not self._closed:
+                if self._jobs:
+                    return self._jobs.popleft()
+                if self._streams and self._streaming < _STREAMS:
+                    self._streaming += 1
+                    return self._streams.popleft()
                 self._there.wait()
-            return None if self._closed else self._jobs.popleft()
+            return None
 
     def _watch(self) -> None:
         """Ends what is over its time; again and again, as a question may be many statements."""

@@ -134,6 +134,9 @@ class Viewers:
                 made[wanted] = self._message(wanted, batch)
             if made[wanted][1]:
                 viewer.offer(*made[wanted])
+        if len(self._reducers) > len(made):  # a viewer may ask for another rate again and again
+            used = {wanted.samples_hz for wanted in made}
+            self._reducers = {hz: reducer for hz, reducer in self._reducers.items() if hz in used}
 
     def _message(self, wanted: Subscription, batch: Sequence[Message]) -> tuple[bytes, int]:
         frames = []

@@ -9,6 +9,8 @@ from common.errors import StoreError
 from common.store.reader import Reader
 from common.store.results import Range
 
+MOST = 1_000_000  # columns: memory for all of them is taken at once
+
 
 class Envelope(NamedTuple):
     """Of m columns that are not empty: t_ns int64 (m,), where each begins; min, max float64 (m, axes); n int64 (m,)."""
@@ -24,8 +26,11 @@ class Envelope(NamedTuple):
 def envelope(reader: Reader, sensor: str, range: Range, columns: int) -> Envelope:
     """All samples of a sensor in the range, a chunk at a time. NaN is passed over; a column of NaN alone has NaN.
 
-    The columns divide the time from the first to the last of these samples. StoreError where axes or unit change.
+    The columns divide the time from the first to the last of these samples. StoreError where axes or unit change;
+    ValueError for more columns than MOST.
     """
+    if columns > MOST:
+        raise ValueError(f"columns {columns}: at most {MOST:,}")
     start, end = reader.sample_span(sensor, range)
     if end < start:
         return Envelope(np.empty(0, np.int64), np.empty((0, 0)), np.empty((0, 0)), np.empty(0, np.int64), [], "")

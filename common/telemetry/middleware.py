@@ -97,7 +97,7 @@ class _Request:
     def _json(self) -> Iterable[tuple[str, Any]]:
         try:
             found = msgspec.json.decode(self._body) if self._body else None
-        except (msgspec.DecodeError, RecursionError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return ()
         return found.items() if isinstance(found, dict) else ()
 

@@ -357,7 +357,8 @@ def test_the_stop_over_live(rig, gateway):
 
 def test_a_stop_is_not_refused_for_what_comes_with_it(rig, gateway):
     rig.until(lambda: "pumps" in rig.status("pump"), "the pumps can be asked")
-    for body in (b"", b"{", b"[1]", b'{"command_id": 5, "reason": {"a": 1}}', b"\xff\xfe"):
+    for body in (b"", b"{", b"[1]", b'{"command_id": 5, "reason": {"a": 1}}', b"\xff\xfe",
+                 b"[" * 60_000, b'{"reason": "\\ud800"}', b"x" * 70_000):  # fmt: skip
         assert httpx.post(f"{gateway.url}/api/estop", content=body, timeout=20).status_code == 200
         rig.until(lambda: rig.status("pump")["locked"], "locked")
         assert gateway.post("/api/unlock", {"confirm": "unlock"}).status_code == 200

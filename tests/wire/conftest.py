@@ -143,7 +143,8 @@ def live_rig() -> Iterator[Callable[..., Live]]:
 
     def start(*options: str, config: Path = ROOT / "config/rigbus.toml", **env: str) -> Live:
         folder = Path(tempfile.mkdtemp(prefix="rb-", dir="/tmp"))
-        rigs.append(Live(folder, config, {"RIGBUS__NODE": "docs", "RIGBUS__GATEWAY__PORT": "0", **DOMAIN, **env}, *options))
+        own = {"RIGBUS__NODE": "docs", "RIGBUS__GATEWAY__PORT": "0", **DOMAIN}
+        rigs.append(Live(folder, config, own | env, *options))
         return rigs[-1]
 
     yield start

@@ -1,17 +1,20 @@
 """`/api/query/<verb>`: what `rigbus query <verb> --json` answers."""
 
+from collections.abc import AsyncIterator
 from datetime import UTC
 from typing import Annotated, Any
 
 import msgspec
 from fastapi import APIRouter, HTTPException, Path, Request
-from fastapi.responses import Response
+from fastapi.responses import Response, StreamingResponse
 
 from common.errors import UsageError
 from common.gateway.site import site_of
+from common.gateway.stored import Busy
 
 router = APIRouter(tags=["queries"])
 _MOST, _DEFAULT = 100_000, 1000
+_LARGE, _MOST_LARGE, _PIECE = 1_000_000, 4, 65_536  # bytes; how many are kept for clients that are slow
 _OPTIONS = {
     "last": ("10s, 5m, 2h, 1d: the time up to now; or the newest so many rows", "5m"),
     "from": ("epoch seconds, or ISO 8601, UTC", None),
@@ -45,12 +48,30 @@ async def query(
             raise HTTPException(404, f"no query {verb}; there are {', '.join(VERBS)}")
         if "limit" in VERBS[verb].options:
             options["limit"] = _limit(options)
+        _check_columns(options)
         return _json(answer(found, verb, options, imp_per_kwh=imp_per_kwh, zone=UTC).document)
 
     try:
-        return Response(await site.stored.run(ask), media_type="application/json")
+        body = await site.stored.run(ask)
     except UsageError as e:
         raise HTTPException(422, str(e)) from None
+    if len(body) < _LARGE:
+        return Response(body, media_type="application/json")
+    state = request.app.state
+    if getattr(state, "large_answers", 0) >= _MOST_LARGE:
+        raise Busy("large answers wait for their clients: ask again")
+    length = {"content-length": str(len(body))}
+    return StreamingResponse(_taken(body, state), media_type="application/json", headers=length)
+
+
+async def _taken(body: bytes, state: Any) -> AsyncIterator[bytes]:
+    """No faster than the client takes it, so that it is known how many wait."""
+    state.large_answers = getattr(state, "large_answers", 0) + 1
+    try:
+        for at in range(0, len(body), _PIECE):
+            yield body[at : at + _PIECE]
+    finally:
+        state.large_answers -= 1
 
 
 def _limit(options: dict[str, str]) -> str:
@@ -60,6 +81,13 @@ def _limit(options: dict[str, str]) -> str:
     if text.isdecimal() and int(text[:20]) > _MOST:
         raise UsageError(f"limit {text[:20]}: at most {_MOST} rows; rigbus export has no limit")
     return text
+
+
+def _check_columns(options: dict[str, str]) -> None:
+    """Raises UsageError where they are more than the rows that may be."""
+    text = options.get("columns", "")
+    if text.isdecimal() and int(text[:20]) > _MOST:
+        raise UsageError(f"columns {text[:20]}: at most {_MOST}")
 
 
 def _json(document: Any) -> bytes:

@@ -182,3 +182,18 @@ def test_after_the_stop_nothing_is_numbered_whatever_thread_goes_on(bench):
     thread.join()
     offered = read_counter(bench.folder / "counter")[-1].offered
     assert offered == max(given) == bench.journal.run.last
+
+
+def test_a_second_whose_health_cannot_be_told_ends_nothing(bench, monkeypatch):
+    failed = threading.Event()
+
+    def broken(_: Publisher) -> Health:
+        failed.set()
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(bench.publisher, "_health", broken)
+    assert failed.wait(20)
+    monkeypatch.setattr(bench.publisher, "_health", health)
+    bench.publisher.publish(Event(level="info", event_type="x", source="s"))
+    heard = bench.heard(lambda frame: isinstance(frame, Health))
+    assert any(isinstance(frame, Event) for frame in heard) or 1 in bench.journaled()

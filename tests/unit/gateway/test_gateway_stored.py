@@ -161,3 +161,17 @@ def test_what_goes_wrong_in_a_stream_is_raised(stored):
             await anext(source)
 
     asyncio.run(run())
+
+
+def test_streams_that_are_not_taken_leave_a_worker_for_questions(stored):
+    async def run() -> None:
+        streams = [stored.stream(lambda _: iter([b"x"] * 100)) for _ in range(5)]  # more than there are workers
+        begun = [asyncio.create_task(anext(stream)) for stream in streams]
+        await asyncio.wait(begun, return_when=asyncio.FIRST_COMPLETED)
+        for _ in range(5):
+            assert await asyncio.wait_for(stored.run(lambda _: 7), 60) == 7
+        for stream, first in zip(streams, begun, strict=True):  # one after the other they all get their turn
+            assert await first == b"x"
+            await stream.aclose()
+
+    asyncio.run(run())

@@ -107,6 +107,8 @@ def test_a_sensor_that_is_not_there_is_named(query: TelemetryQuery) -> None:
         query.get_samples("w")
     with pytest.raises(ValueError, match="columns 0"):
         query.get_samples("v", columns=0)
+    with pytest.raises(ValueError, match="at most 1,000,000"):
+        query.get_samples("v", columns=1_000_001)
 
 
 def test_thermostat_pumps_and_health(query: TelemetryQuery) -> None:

@@ -206,3 +206,11 @@ def test_each_camera_is_logged_each_period(tc: TelemetryCollector, snapshots: Ca
 def test_a_period_must_be_above_0(tc: TelemetryCollector) -> None:
     with pytest.raises(ValueError, match="above 0"):
         CameraSnapshots(tc, {}, period_s=0)
+
+
+@pytest.mark.parametrize("body", [b'{"a": "\xff"}', b"[" * 3000, b'{"a": ' + b"9" * 30 + b"}"])
+def test_a_body_that_cannot_be_kept_costs_no_row(tc: TelemetryCollector, tmp_path: Path, body: bytes) -> None:
+    headers = {"content-type": "application/json"}
+    call(tc, "POST", "/api/joint/3", content=body, headers=headers, strict=False)
+    assert tc.flush()
+    assert [row["endpoint"] for row in rows(tmp_path / "t.db", "web_requests")] == ["/api/joint/3"]
