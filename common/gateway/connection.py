@@ -17,9 +17,7 @@ VERSION = 1
 _HELLO_S = 10.0  # for the first message, where a token is set
 _STALLED_S = 10.0
 _TOPICS = 64
-
-
-_ID = msgspec.Meta(max_length=64)
+_ID = msgspec.Meta(max_length=1024)  # it comes back with the reply: what waits is bounded
 
 
 class Said(msgspec.Struct):

@@ -5,13 +5,13 @@ from typing import Any
 
 WAIT_S = 40.0  # a bound for what takes well under 5 s on an idle machine
 
-# numbers in view that say nothing yet; what nobody sees is not drawn
-EMPTY = """() => [...document.querySelectorAll("[data-value]")].filter(look.seen)
-    .filter(n => { const {top, bottom} = n.getBoundingClientRect(); return bottom > 0 && top < innerHeight; })
+_IN_VIEW = """(n => { const {top, bottom} = n.getBoundingClientRect();
+    return look.seen(n) && bottom > 0 && top < innerHeight - 50; })"""
+# numbers in view that say nothing yet, and panels in view whose charts have not come; what nobody sees is not drawn
+EMPTY = f"""() => [...document.querySelectorAll("[data-value]")].filter({_IN_VIEW})
     .filter(n => !/[0-9a-z]/i.test(n.textContent)).map(look.nameOf)"""
-# charts come after the rest
-CHARTLESS = """() => ["power", "vibration", "thermostat"].map(name => document.querySelector(`[data-panel=${name}]`))
-    .filter(n => look.seen(n) && !n.querySelector(".chart-over")).map(look.nameOf)"""
+CHARTLESS = f"""() => ["power", "vibration", "thermostat"].map(name => document.querySelector(`[data-panel=${{name}}]`))
+    .filter({_IN_VIEW}).filter(n => !n.querySelector(".chart-over")).map(look.nameOf)"""
 
 
 def until(page: Any, expression: str, arg: Any = None, timeout_s: float = WAIT_S) -> Any:

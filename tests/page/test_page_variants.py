@@ -170,3 +170,19 @@ def test_page_without_javascript_points_elsewhere(page_rig, open_page):
     assert page.locator("noscript, .noscript").first.inner_text().strip()
     links = [link.get_attribute("href") for link in page.locator(".noscript a").all()]
     assert {"/api/status", "/docs"} <= set(links)
+
+
+def test_page_whose_charts_did_not_come_says_so_and_can_still_stop(page_rig, open_page):
+    page = open_page(page_rig.url)
+    page.watch.expected = ["main.js", "Failed to", "ERR_FAILED"]
+    page.route("**/charts/main.js", lambda route: route.abort())
+    page.reload()
+    page.wait_for_selector("body[data-link=live]")
+    for panel in ("power", "vibration", "thermostat"):
+        until(page, f"document.querySelector('[data-panel={panel}]').innerText.includes('charts were not loaded')")
+    assert page.is_enabled("#stop")
+    page.unroute("**/charts/main.js")
+    with page.expect_navigation():
+        page.click("[data-panel=power] button:has-text('Reload')")
+    page.wait_for_selector("[data-panel=power] canvas")
+    has_values(page)

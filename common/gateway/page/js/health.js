@@ -35,7 +35,9 @@ export function condition(name, rig, link, alarms = []) {
   const streams = Object.values(rig.get("streams") ?? {}).filter((stream) => part.kinds.includes(stream.kind));
   const periodic = streams.filter((stream) => stream.limit_s);
   const old = periodic.length > 0 && periodic.every((stream) => stream.state === "stale");
-  const never = streams.length > 0 && streams.every((stream) => stream.state === "never");
+  const unheard = streams.length > 0 && streams.every((stream) => stream.state === "never" || stream.heard_t === null);
+  // the last edge of a meter may be known from the store
+  const never = unheard && !rig.get(part.section)?.channels?.some((channel) => channel.edge_t !== null);
   if (daemon && daemon.state !== "running") {
     const heard = Math.max(0, ...(periodic.length ? periodic : [daemon]).map((each) => each.heard_t ?? 0));
     return { state: "stale", age_s: heard ? now_s - heard / 1e9 : null, why: "daemon" };

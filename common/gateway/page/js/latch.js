@@ -44,6 +44,7 @@ export function createLatch({ link, state }) {
   const confirm = byId("unlock-confirm");
   const said = byId("unlock-said");
   let heldFrom = null;
+  let byKey = false;
   let frame = 0;
   let unlocking = false;
 
@@ -52,14 +53,16 @@ export function createLatch({ link, state }) {
     const share = Math.min(1, (now - heldFrom) / HOLD_MS);
     fill.style.width = `${share * 100}%`;
     if (share < 1) frame = requestAnimationFrame(fillUp);
-    else {
+    else if (!byKey) {
       release();
       open({ type: false });
     }
   }
 
-  function hold() {
-    if (!frame) frame = requestAnimationFrame(fillUp);
+  function hold(key) {
+    if (frame) return;
+    byKey = key;
+    frame = requestAnimationFrame(fillUp);
   }
 
   function release() {
@@ -69,15 +72,22 @@ export function createLatch({ link, state }) {
     fill.style.width = "0";
   }
 
-  button.addEventListener("pointerdown", (event) => event.button === 0 && hold());
+  button.addEventListener("pointerdown", (event) => event.button === 0 && hold(false));
   for (const end of ["pointerup", "pointerleave", "pointercancel", "blur"]) button.addEventListener(end, release);
   const isPress = (event) => event.key === " " || event.key === "Enter";
   button.addEventListener("keydown", (event) => {
     if (!isPress(event)) return;
     event.preventDefault();
-    if (!event.repeat) hold();
+    if (!event.repeat) hold(true);
   });
-  button.addEventListener("keyup", (event) => isPress(event) && release());
+  // A key that is held repeats, and its release presses too: the dialog opens when it is let go.
+  button.addEventListener("keyup", (event) => {
+    if (!isPress(event)) return;
+    event.preventDefault();
+    const isFull = byKey && heldFrom !== null && performance.now() - heldFrom >= HOLD_MS;
+    release();
+    if (isFull) open({ type: false });
+  });
   button.addEventListener("contextmenu", (event) => event.preventDefault());
 
   /** type: for who cannot hold: the word UNLOCK is typed instead. */

@@ -5,6 +5,7 @@ import { createArm } from "./arm.js";
 import { createAttention } from "./attention.js";
 import { createBar } from "./bar.js";
 import { createHelp, createTokenField } from "./dialogs.js";
+import { h } from "./dom.js";
 import { createKeys } from "./keys.js";
 import { createLatch } from "./latch.js";
 import { createLink } from "./link.js";
@@ -69,5 +70,15 @@ render();
 link.connect();
 link.request("GET", "/api/status").then((sections) => state.has("rig") || state.take(sections), () => {}); // prettier-ignore
 
-const [{ mountCharts }, { cursor }] = await Promise.all([import("./charts/main.js"), import("./cursor.js")]);
-mountCharts({ link, state, range, cursor, theme });
+try {
+  const [{ mountCharts }, { cursor }] = await Promise.all([import("./charts/main.js"), import("./cursor.js")]);
+  mountCharts({ link, state, range, cursor, theme });
+} catch (error) {
+  // the gateway went away while the page was loading: a module that failed is not fetched again
+  console.error(error);
+  for (const name of ["power", "vibration", "thermostat"]) {
+    const again = h("button", { type: "button" }, "Reload");
+    again.addEventListener("click", () => location.reload());
+    document.querySelector(`[data-panel="${name}"] .body`).replaceChildren(h("p", {}, "The charts were not loaded. ", again));
+  }
+}

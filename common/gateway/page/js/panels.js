@@ -11,7 +11,8 @@ export function waiting(name, section) {
   if (name !== "thermostat") return WAITED_FOR[name] ? `Waiting for the first ${WAITED_FOR[name]}` : "";
   const device = section.devices.find((each) => !each.connected) ?? section.devices[0];
   const error = [device?.last_error, device?.tries ? `try ${device.tries}` : ""].filter(Boolean).join(", ");
-  return ["Waiting for the first report", device?.address, error].filter(Boolean).join(" · ");
+  const address = error.startsWith(device?.address) ? "" : device?.address;
+  return ["Waiting for the first report", address, error].filter(Boolean).join(" · ");
 }
 
 /** What the charts and the lists do not say themselves. */

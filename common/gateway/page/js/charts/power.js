@@ -10,6 +10,7 @@ import { TimeChart } from "./timechart.js";
 
 const KNOWN = { import: ["Import", "s1"], generate: ["Generate", "s3"], export: ["Export", "s2"] };
 const ORDER = Object.keys(KNOWN);
+const WAY_S = 0.5; // from the edge to the page: frames go out each 0.1 s, messages each 0.05 s
 const J_PER_KWH = 3.6e6;
 
 const rank = ({ name }) => (ORDER.includes(name) ? ORDER.indexOf(name) : ORDER.length);
@@ -87,9 +88,9 @@ export class Power {
     return power({ watts: told, edge_s, gap_s, now_s: this.#heard() });
   }
 
-  /** Until when it is known that no edge came. */
+  /** Until when it is known that no edge came: one that did is told within WAY_S. */
   #heard() {
-    return this.silent() ?? this.page.state.now();
+    return this.silent() ?? this.page.state.now() - WAY_S;
   }
 
   #now(name) {
