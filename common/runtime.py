@@ -205,7 +205,7 @@ class Runtime:
             ctl=str(self.folders.ctl(self.src)),
             pid=os.getpid(),
             cpu_pct=round(cpu_pct, 2),
-            rss_bytes=_rss_bytes(),
+            rss_bytes=rss_bytes(),
             rates=rates,
             lateness_us=lateness,
             missed_ticks=missed,
@@ -245,6 +245,7 @@ def _cpu_s() -> float:
     return use.ru_utime + use.ru_stime
 
 
-def _rss_bytes() -> int:
+def rss_bytes() -> int:
+    """Resident memory of this process."""
     with open("/proc/self/statm", encoding="ascii") as f:
         return int(f.read().split()[1]) * _PAGE

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from common.config.schema import GatewayConfig
 from common.errors import ConfigError, DeviceMissing
-from common.runtime import Runtime
+from common.runtime import Runtime, rss_bytes
 from common.service import entry
 
 _NICE = 5  # looking never hurts acquisition
@@ -20,6 +20,7 @@ def run(rt: Runtime, cfg: GatewayConfig) -> None:
     try:
         from common.gateway import app, server  # here: only who has a gateway needs these libraries
         from common.gateway.guard import Tokens
+        from common.gateway.memory import Memory
         from common.gateway.site import open_site
     except ImportError as e:
         raise DeviceMissing(
@@ -28,6 +29,7 @@ def run(rt: Runtime, cfg: GatewayConfig) -> None:
     os.nice(_NICE)
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(str(_OOM_SCORE), "ascii")
+    memory = Memory()
     gc.freeze()  # what the imports made lives for ever
     with ExitStack() as ending:
         listening = ending.enter_context(server.bind(cfg.host, cfg.port))
@@ -47,6 +49,7 @@ def run(rt: Runtime, cfg: GatewayConfig) -> None:
         url = server.url_of(listening)
         rt.log.info(f"the page is at {url}" if cfg.dashboard else f"answers at {url}")
         for _ in rt.every(1.0):
+            memory.look(rss_bytes())
             viewers = site.viewers.count
             rt.details = {"url": url, "viewers": viewers}
             rt.say(f"{url}, {viewers} viewer{'' if viewers == 1 else 's'}")

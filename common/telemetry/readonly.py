@@ -23,6 +23,8 @@ def connect(path: str, busy_s: float = BUSY_S) -> tuple[sqlite3.Connection, bool
     """
     if not os.path.exists(path):
         raise FileNotFoundError(f"{path}: no database there")
+    if os.path.isdir(path):
+        raise sqlite3.OperationalError("it is a folder, not a database")
     immutable = not os.path.exists(f"{path}-wal") and _in_wal_mode(path)
     mode = "immutable=1" if immutable else "mode=ro"
     uri = f"file:{quote(path)}?{mode}"
