@@ -3,6 +3,7 @@
 import { Columns, CUT_S } from "./columns.js";
 
 const SPARE = 2; // columns left of the picture, which moves on by one at a time
+const EMPTY_MS = 5000; // to the next look whether anything is stored at all
 const STORE_LAG_MS = 2500; // a live value is in the store after its commit, 1 s by default, and the queue before it
 
 export class Picture {
@@ -91,6 +92,7 @@ export class Picture {
   }
 
   async #fetch(columns) {
+    if (!this.series.length) return; // a device that nothing is known of yet
     this.busy = true;
     const { step_s } = columns;
     const query = new URLSearchParams(this.series.map(({ name }) => ["name", name]));
@@ -107,6 +109,7 @@ export class Picture {
         this.dim &&= this.again;
         if (columns.moves) this.fillSoon();
       }
+      if (this.first_s === null) this.fillSoon(EMPTY_MS);
     } catch (error) {
       this.error = error.message || "no answer";
       if (!this.columns) [this.columns, this.dim] = [columns, false]; // what comes live is shown all the same
