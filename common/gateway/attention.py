@@ -230,10 +230,10 @@ def _unknown(made: Sections, t: int, offset_s: int) -> Iterator[Item]:
     when = account["unknown_t"] if account else None
     if when is not None and (t - when) / 1e9 < UNKNOWN_S:
         rows = [row for row in account["ledger"] if row["count"] is None]
-        cause = f"{rows[0]['stream'].rstrip('/')}, {rows[0]['cause'].replace('_', ' ')}. " if rows else ""
+        why = f"{rows[0]['stream'].rstrip('/')}, {rows[0]['cause'].replace('_', ' ')}. " if rows else ""
         yield _item(
             "unknown", "warning", f"An unknown number was lost at {time_of_day(when, offset_s)}",
-            f"{cause}Nobody can know the count; the ledger says so.", "account", when,
+            f"{why}Nobody can know the count; the ledger says so.", "account", when,
         )  # fmt: skip
 
 

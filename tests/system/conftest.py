@@ -7,9 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from rig import Listener, Rig
-
-MakeRig = Callable[..., Rig]
+from rig import Listener, MakeRig, Rig
 
 
 @pytest.fixture

@@ -253,3 +253,6 @@ class Listener:
         self.process.kill()
         self.process.wait()
         self._out.close()
+
+
+MakeRig = Callable[..., Rig]

@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 from clock_sink import AHEAD_NS
-from conftest import MakeRig
-from rig import HERE, ROOT, Rig
+from rig import HERE, ROOT, MakeRig, Rig
 
 HELD = 10**9
 

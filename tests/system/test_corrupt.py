@@ -7,8 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import MakeRig
-from rig import ALL, WAIT_S, Rig
+from rig import ALL, WAIT_S, MakeRig, Rig
 
 RNG_SEED = 20_240
 Damage = Callable[[list[Path], list[Path]], None]

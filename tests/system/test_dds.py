@@ -20,8 +20,7 @@ from typing import Any
 import msgpack
 import pytest
 import zmq
-from conftest import MakeRig
-from rig import ROOT, Rig
+from rig import ROOT, MakeRig, Rig
 
 pytest.importorskip("cyclonedds", reason="no cyclonedds here")
 

@@ -5,8 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import MakeRig
-from rig import Listener, Rig
+from rig import Listener, MakeRig, Rig
 
 FAST = ["--burst", "50", "--pad", "200"]  # 2,500 frames a second, about 1 MB
 SmallDisk = Callable[[Path, int], None]

@@ -7,8 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import MakeRig
-from rig import Rig
+from rig import MakeRig, Rig
 
 SmallDisk = Callable[[Path, int], None]
 FAST = ["--burst", "50", "--pad", "400"]  # 2,500 frames a second, some 1.5 MB of rows

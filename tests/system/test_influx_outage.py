@@ -9,9 +9,8 @@ from typing import Any
 
 import psutil
 import pytest
-from conftest import MakeRig
 from numbers_check import connect
-from rig import ROOT, Rig
+from rig import ROOT, MakeRig, Rig
 
 from common.sinks.influx import kinds
 from common.store.reader import open_reader

@@ -3,8 +3,7 @@
 import json
 import sys
 
-from conftest import MakeRig
-from rig import ROOT
+from rig import ROOT, MakeRig
 
 sys.path.append(str(ROOT / "tests" / "influx"))
 from faults import Faults, Pass, refuse

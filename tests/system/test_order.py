@@ -6,8 +6,7 @@ import time
 from contextlib import closing
 
 import pytest
-from conftest import MakeRig
-from rig import ALL, PUBLISHERS, WAIT_S, Rig
+from rig import ALL, PUBLISHERS, WAIT_S, MakeRig, Rig
 
 
 def test_a_late_sink_gets_everything(rig: Rig) -> None:

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import MakeRig
-from rig import Rig
+from rig import MakeRig, Rig
 
 from common.cli.main import main
 from common.ctl import request

@@ -6,8 +6,7 @@ import time
 from typing import Any
 
 import pytest
-from conftest import MakeRig
-from rig import Listener, Rig
+from rig import Listener, MakeRig, Rig
 
 STOP_S = 5.0 * 5  # the contract says 5 s; only margins of five are asserted
 # Type → the fields of wire.md that have it, of all frames and of each kind; bytes arrive from listener.py as a count.

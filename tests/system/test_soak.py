@@ -5,8 +5,7 @@ import signal
 import time
 
 import pytest
-from conftest import MakeRig
-from rig import ALL, Rig
+from rig import ALL, MakeRig, Rig
 
 
 def soak(rig: Rig, rounds: int) -> None:
