@@ -57,11 +57,11 @@ def test_each_metric_has_help_and_type_before_its_samples_and_stands_once():
 
 def test_text_of_others_cannot_break_a_line():
     page = Page()
-    page.add("x", "gauge", "X.", [({"a": 'b"\\\n} 5'}, True)])
+    page.put("x", "gauge", "X.", [({"a": 'b"\\\n} 5'}, True)])
     assert page.text() == '# HELP x X.\n# TYPE x gauge\nx{a="b\\"\\\\\\n} 5"} 1\n'
 
 
 def test_numbers_are_as_exact_as_they_are_known():
     page = Page()
-    page.add("x", "gauge", "X.", [({}, 2**62), ({"a": "b"}, 0.1), ({"a": "c"}, 1e-9), ({"a": "d"}, None)])
+    page.put("x", "gauge", "X.", [({}, 2**62), ({"a": "b"}, 0.1), ({"a": "c"}, 1e-9), ({"a": "d"}, None)])
     assert page.text().splitlines()[2:] == [f"x {2**62}", 'x{a="b"} 0.1', 'x{a="c"} 1e-09']
