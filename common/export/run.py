@@ -56,6 +56,7 @@ def export(file: StoreFile, order: Order, table: str, progress: pages.Progress) 
                     raise RigbusError(f"{path}: two sensors would be this file; name one by its own file")
                 output = writers.Output(path, order.form, page.columns, force=order.force)
                 stack.callback(output.discard)
+                output.begin()
                 outputs[page.name] = output
             outputs[page.name].rows(page.rows)
         for output in outputs.values():

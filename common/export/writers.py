@@ -143,22 +143,25 @@ def check_format(name: str) -> None:
 
 
 class Output:
-    """One file; as a context manager it becomes `path` when all went well. Raises RigbusError, one line."""
+    """One file; as a context manager it becomes `path` when all went well. Raises RigbusError, one line.
+
+    Made without touching the disk: so that who will `discard` it is known before `begin` makes a file.
+    """
 
     def __init__(self, path: Path, form: str, columns: Sequence[Column], *, force: bool = False) -> None:
         self.path, self.count, self.columns = path, 0, columns
         self._force, self._part = force, path.with_name(f".{path.name}.part-{os.getpid()}")
-        check_free(path, force)
-        self._form: Format | None = None
-        with _disk(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
+        self._make, self._form, self._file = _FORMATS[form], None, None
+
+    _form: Format | None
+    _file: BinaryIO | None
+
+    def begin(self) -> None:
+        check_free(self.path, self._force)
+        with _disk(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self._part.open("wb", buffering=1 << 18)
-        try:
-            with _disk(path):
-                self._form = _FORMATS[form](self._file, columns)
-        except BaseException:
-            self.discard()
-            raise
+            self._form = self._make(self._file, self.columns)
 
     def rows(self, rows: Rows) -> None:
         assert self._form is not None
@@ -168,6 +171,7 @@ class Output:
 
     def finish(self) -> None:
         assert self._form is not None
+        assert self._file is not None
         with _disk(self.path):
             self._form.end()
             self._file.flush()
@@ -186,12 +190,18 @@ class Output:
         if self._form is not None:
             self._form.abandon()
         try:
-            self._file.close()
+            if self._file is not None:
+                self._file.close()
         except OSError:
             pass  # what was still to be written has no room
         self._part.unlink(missing_ok=True)
 
     def __enter__(self) -> Self:
+        try:
+            self.begin()
+        except BaseException:
+            self.discard()
+            raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
