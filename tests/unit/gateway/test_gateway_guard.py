@@ -219,3 +219,9 @@ def test_the_table_of_addresses_is_bounded():
     for number in range(1000):
         rates.take(f"10.0.0.{number}", 0.0)
     assert len(rates._left) == 4
+
+
+def test_files_of_the_page_are_never_too_many():
+    guard = guarded(tokens(), rates=Rates(0.0, 1.0, 10))
+    assert [ask(guard, "GET", "/look").status_code for _ in range(2)] == [200, 429]
+    assert [ask(guard, "GET", "/open").status_code for _ in range(3)] == [200] * 3
