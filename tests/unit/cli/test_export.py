@@ -363,9 +363,12 @@ def test_memory_does_not_grow_with_the_table(tmp_path: Path) -> None:
 
 def test_a_file_that_came_meanwhile_is_not_written_over(tmp_path: Path) -> None:
     output = writers.Output(tmp_path / "x.csv", "csv", [pages.Column("a", "INTEGER")])
-    with pytest.raises(RigbusError, match="is there already"), output:
-        (tmp_path / "x.csv").write_text("mine")
-        output.rows([[1]])
+    output.begin()
+    output.rows([[1]])
+    (tmp_path / "x.csv").write_text("mine")
+    with pytest.raises(RigbusError, match="is there already"):
+        output.finish()
+    output.discard()
     assert (tmp_path / "x.csv").read_text() == "mine"
     assert os.listdir(tmp_path) == ["x.csv"]
 
