@@ -28,8 +28,10 @@ def until(page: Any, expression: str, arg: Any = None, timeout_s: float = WAIT_S
 
 def has_values(page: Any, timeout_s: float = WAIT_S) -> None:
     """Until the charts are there and every number in view says something."""
-    until(page, f"({CHARTLESS})().length === 0", timeout_s=timeout_s)
     deadline = time.monotonic() + timeout_s
+    while bare := page.evaluate(CHARTLESS):
+        assert time.monotonic() < deadline, f"in {timeout_s:g} s no charts in {bare}; the console: {page.watch.errors}"
+        page.wait_for_timeout(50)
     while empty := page.evaluate(EMPTY):
         assert time.monotonic() < deadline, f"in {timeout_s:g} s nothing in {empty}"
         page.wait_for_timeout(50)
