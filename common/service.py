@@ -21,11 +21,14 @@ _PR_SET_PDEATHSIG = 1
 _STACK_BYTES = 8 << 20  # msgspec goes thousands of levels deep into what a stranger sends before it refuses
 
 
-def add_common(parser: argparse.ArgumentParser) -> None:
-    """The options that every command and every daemon takes."""
-    parser.add_argument("--config", metavar="FILE", help="configuration (default: see docs/config.md)")
-    parser.add_argument("--data", metavar="DIR", help="data folder: the store, journals on disk, counters")
-    parser.add_argument("--run-dir", metavar="DIR", help="run folder: sockets, journals in memory")
+def add_common(parser: argparse.ArgumentParser, default: str | None = None) -> None:
+    """The options that every command and every daemon takes. default: argparse.SUPPRESS where they may stand before."""
+    for option, metavar, told in (
+        ("--config", "FILE", "configuration (default: see docs/config.md)"),
+        ("--data", "DIR", "data folder: the store, journals on disk, counters"),
+        ("--run-dir", "DIR", "run folder: sockets, journals in memory"),
+    ):
+        parser.add_argument(option, metavar=metavar, help=told, default=default)
 
 
 def entry(

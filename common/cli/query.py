@@ -8,15 +8,18 @@ from common.cli.database import open_query
 from common.config.load import load
 from common.errors import UsageError
 from common.export.writers import FORMATS
+from common.service import add_common
 from common.store.asked import WrongOption
 from common.store.verbs import OPTIONS, VERBS, answer, asked_of
 
 
 def register(sub: "argparse._SubParsersAction[argparse.ArgumentParser]", common: argparse.ArgumentParser) -> None:
-    """Add the verb `query`. `common` gives --config, --data and --run-dir to each of its verbs."""
+    """Add the verb `query`. What `common` gives, and the options of _everywhere, may stand before its verb or after."""
     text = "what is in the store"
-    parser = sub.add_parser("query", help=text, description=text)
+    parser = sub.add_parser("query", help=text, description=text, parents=[common])
     _everywhere(parser, None, "table", ("table", "json", "csv"))
+    common = argparse.ArgumentParser(add_help=False)
+    add_common(common, argparse.SUPPRESS)
     verbs = parser.add_subparsers(metavar="VERB", required=True)
     for name, verb in VERBS.items():
         one = verbs.add_parser(name, help=verb.help, description=verb.help, parents=[common])

@@ -2,6 +2,7 @@
 
 import base64
 import csv
+import glob
 import io
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -160,8 +161,16 @@ class Output:
         check_free(self.path, self._force)
         with _disk(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._sweep()
             self._file = self._part.open("wb", buffering=1 << 18)
             self._form = self._make(self._file, self.columns)
+
+    def _sweep(self) -> None:
+        """Takes away what an export that was killed has left of this file."""
+        for left in self.path.parent.glob(glob.escape(f".{self.path.name}.part-") + "*"):
+            pid = left.name.rpartition("-")[2]
+            if pid.isdecimal() and not Path("/proc", pid).exists():
+                left.unlink(missing_ok=True)
 
     def rows(self, rows: Rows) -> None:
         assert self._form is not None

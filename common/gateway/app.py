@@ -112,8 +112,10 @@ async def _http(_: Request, e: Exception) -> JSONResponse:
     return _error(e.status_code, str(detail), None, headers)
 
 
-async def _invalid(_: Request, e: Exception) -> JSONResponse:
+async def _invalid(request: Request, e: Exception) -> JSONResponse:
     assert isinstance(e, RequestValidationError)
+    if "json" not in request.headers.get("content-type", "") and any(x["loc"][:1] == ("body",) for x in e.errors()):
+        return _error(422, "a body of JSON is wanted, with Content-Type: application/json")
     found = [{"where": ".".join(map(str, x["loc"])), "what": x["msg"]} for x in e.errors()]
     line = "; ".join(f"{x['where'].removeprefix('query.').removeprefix('body.')}: {x['what']}" for x in found[:3])
     return _error(422, line, found)

@@ -12,7 +12,9 @@ from common.log import Log
 from common.paths import Folders
 
 _MAX_ID, _MAX_REASON = 64, 200
-_ANSWER_S = 0.8  # the page says "use the switch on the rig" after one second without an answer
+# the page says "use the switch on the rig" after one second without an answer
+_ANSWER_S = 0.8  # of a daemon
+_WITHIN_S = 0.9  # of ours
 
 
 class EmergencyStop:
@@ -66,7 +68,11 @@ class EmergencyStop:
         """Who comes while one is under way shares the next: a daemon that hangs never fills the queue of the others."""
         if src not in self._next:
             self._next[src] = asyncio.create_task(self._after(src, reason))
-        return await asyncio.shield(self._next[src])
+        try:
+            async with asyncio.timeout(_WITHIN_S):
+                return await asyncio.shield(self._next[src])
+        except TimeoutError:
+            return {"failed": "no answer yet; it is still being asked", "locked": False, "saved": False}
 
     async def _after(self, src: str, reason: str) -> dict[str, Any]:
         async with self._under_way[src]:

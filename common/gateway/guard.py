@@ -9,7 +9,7 @@ import hmac
 import json
 import re
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from ipaddress import ip_address
 from typing import Any
@@ -29,6 +29,7 @@ NOTHING, READ, CONTROL = range(3)  # what somebody may do; each includes the one
 MAX_BODY = 65_536
 _BODY_S, _STOP_BODY_S = 10.0, 0.3  # for a body to come
 _PER_S, _BURST = 50.0, 200.0  # requests of one address
+_SOCKETS = 256  # WebSockets of one address: a third of all connections there may be
 _ADDRESSES = 1024  # remembered; the one longest unheard is forgotten first
 _STOPS = frozenset(("/api/estop", "/pump/stop-all"))  # not refused for what their body is
 _UNLIMITED = _STOPS | {"/api/pumps/stop"}  # a stop is never one request too many
@@ -132,6 +133,7 @@ class Guard:
         self._app, self._tokens, self._open = app, tokens, open
         self._names = {name.lower().rstrip(".") for name in names}
         self._rates = rates or Rates(_PER_S, _BURST, _ADDRESSES)
+        self._sockets: Counter[str] = Counter()  # open ones by address
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -146,7 +148,7 @@ class Guard:
                 await receive()
                 await send({"type": "websocket.close", "code": 1008, "reason": refused[1]})
             else:
-                await self._app(scope, receive, send)
+                await self._held(scope, receive, send)
             return
         if refused is None:
             try:
@@ -162,6 +164,17 @@ class Guard:
         else:
             await self._app(scope, receive, _with_headers(send))
 
+    async def _held(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """A WebSocket, counted as long as it lasts."""
+        address = _address(scope)
+        self._sockets[address] += 1
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._sockets[address] -= 1
+            if not self._sockets[address]:
+                del self._sockets[address]
+
     def _refusal(self, scope: Scope, headers: dict[bytes, str]) -> tuple[int, str] | None:
         """(status, why) where it goes no further."""
         host = headers.get(b"host", "")
@@ -170,7 +183,9 @@ class Guard:
         if not _same_origin(headers, host):
             return 403, "not from a page of another origin"
         path: str = scope["path"]
-        address = scope["client"][0] if scope.get("client") else ""
+        address = _address(scope)
+        if scope["type"] == "websocket" and self._sockets[address] >= _SOCKETS:
+            return 429, "too many WebSockets"
         # the page is some 60 files: four of them opened at once would be too many
         if not (path in _UNLIMITED or self._open(path)) and not self._rates.take(address):
             return 429, "too many requests"
@@ -194,6 +209,10 @@ class Guard:
         except ValueError:
             return False
         return True
+
+
+def _address(scope: Scope) -> str:
+    return scope["client"][0] if scope.get("client") else ""
 
 
 def _same_origin(headers: dict[bytes, str], host: str) -> bool:

@@ -18,6 +18,7 @@ router = APIRouter(tags=["rig"])
 _AUDIT_S = 2.0
 
 
+@router.head("/healthz", include_in_schema=False)
 @router.get("/healthz")
 async def healthz() -> dict[str, Any]:
     """Whether the gateway answers; it says nothing of the rig. Needs no token."""

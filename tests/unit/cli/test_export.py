@@ -382,3 +382,15 @@ def test_the_newest_samples_of_each_sensor(tmp_path: Path) -> None:
         found.setdefault(page.name, []).extend(page.rows)
     assert [row[0] for row in found["samples-a"]] == [T + i * STEP for i in range(1400, 2400)]
     assert len(found["samples-b"]) == 80
+
+
+def test_what_a_killed_export_left_goes_with_the_next(tmp_path: Path) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    left, other = tmp_path / f".a.csv.part-{ended.pid}", tmp_path / f".b.csv.part-{ended.pid}"
+    living = tmp_path / f".a.csv.part-{os.getppid()}"
+    for path in (left, other, living):
+        path.write_text("x")
+    with writers.Output(tmp_path / "a.csv", "csv", [pages.Column("n", "INTEGER", None)]) as output:
+        output.rows([(1,)])
+    assert {path.name for path in tmp_path.iterdir()} == {"a.csv", other.name, living.name}

@@ -262,3 +262,15 @@ def test_csv_is_read_back(ask: Ask, db: Path) -> None:
     _, out, _ = ask("--db", str(db), "commands", "--format", "csv")
     rows = list(csv.DictReader(io.StringIO(out)))
     assert [row["seq"] for row in rows] == ["1", "3", "2"]
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_the_configuration_may_be_named_on_either_side_of_the_verb(
+    before: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "d").mkdir()
+    seed_file.fill(seed_file.make(tmp_path / "d" / "rigbus.db"))
+    (tmp_path / "r.toml").write_text('node = "rig1"\n')
+    options = ["--config", str(tmp_path / "r.toml"), "--data", str(tmp_path / "d"), "--json"]
+    assert main(["query", *options, "events"] if before else ["query", "events", *options]) == 0
+    assert json.loads(capsys.readouterr().out)

@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Annotated, Any
 
 import httpx
 import pytest
-from fastapi import Depends, FastAPI, Request
+from fastapi import Body, Depends, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 
 from common.gateway.guard import CONTROL, MAX_BODY, NOTHING, READ, Guard, Rates, Tokens, control, token_of
 from common.secrets import Secret
@@ -225,3 +226,64 @@ def test_files_of_the_page_are_never_too_many():
     guard = guarded(tokens(), rates=Rates(0.0, 1.0, 10))
     assert [ask(guard, "GET", "/look").status_code for _ in range(2)] == [200, 429]
     assert [ask(guard, "GET", "/open").status_code for _ in range(3)] == [200] * 3
+
+
+def test_one_address_does_not_take_all_connections(monkeypatch):
+    monkeypatch.setattr("common.gateway.guard._SOCKETS", 2)
+    said: list[tuple[str, int, str]] = []
+
+    async def run() -> None:
+        let = asyncio.Event()
+
+        async def app(_: Any, __: Any, send: Any) -> None:
+            await send({"type": "websocket.accept"})
+            await let.wait()
+
+        guard = Guard(app, tokens(), (), lambda _: False)
+
+        async def connect(n: int, address: str) -> None:
+            async def receive() -> Any:
+                return {"type": "websocket.connect"}
+
+            async def send(message: Any) -> None:
+                said.append((address, n, message["type"]))
+
+            headers = [(b"host", b"localhost")]
+            await guard(
+                {"type": "websocket", "path": "/live", "client": (address, n), "headers": headers}, receive, send
+            )
+
+        first = [asyncio.create_task(connect(n, "192.0.2.1")) for n in range(3)]
+        first.append(asyncio.create_task(connect(3, "192.0.2.2")))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        let.set()
+        await asyncio.gather(*first)
+        await connect(4, "192.0.2.1")
+        assert not guard._sockets
+
+    asyncio.run(run())
+    assert [how for _, _, how in said] == ["websocket.accept"] * 2 + ["websocket.close"] + ["websocket.accept"] * 2
+
+
+def test_a_body_that_is_not_called_json_is_told_so():
+    from common.gateway.app import _invalid
+
+    app = FastAPI()
+    app.add_exception_handler(RequestValidationError, _invalid)
+
+    @app.post("/move")
+    async def move(confirm: Annotated[str, Body(embed=True)]) -> str:
+        return confirm
+
+    transport = httpx.ASGITransport(app=app)
+
+    async def run(**more: Any) -> httpx.Response:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            return await client.post("/move", **more)
+
+    said = asyncio.run(run(data={"confirm": "unlock"}))
+    assert said.status_code == 422
+    assert "Content-Type: application/json" in said.json()["error"]
+    assert asyncio.run(run(json={"confirm": "yes"})).status_code == 200
+    assert "confirm" in asyncio.run(run(json={"confirm": 1})).json()["error"]

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 import socket
 from collections.abc import AsyncIterator, Iterator
 from types import SimpleNamespace
@@ -100,6 +101,30 @@ def test_a_stop_goes_on_whatever_its_words_are(said, tmp_path):
     assert asked == ["estop"]
     assert found["ok"]
     json.dumps(found, ensure_ascii=False).encode()
+
+
+def test_who_says_stop_again_while_a_daemon_hangs_is_answered_in_time_too(tmp_path, monkeypatch):
+    monkeypatch.setattr("common.gateway.estop._WITHIN_S", 0.05)
+    let = threading.Event()
+
+    class Daemons:
+        def ask_now(self, *_: Any, **__: Any) -> dict[str, Any]:
+            let.wait(20)
+            return {"locked": True, "saved": True}
+
+    async def run() -> list[dict[str, Any]]:
+        stop = EmergencyStop(Daemons(), Folders(tmp_path, tmp_path), ["pump"], Log("test"))  # type: ignore[arg-type]
+        try:
+            told = await asyncio.gather(*(stop.stop(str(n), "r") for n in range(3)))
+            let.set()
+            return [*told, await stop.stop("after", "r")]
+        finally:
+            stop.close()
+
+    *hung, after = asyncio.run(run())
+    assert [said["ok"] for said in hung] == [False] * 3
+    assert all("no answer yet" in said["failed"]["pump"] for said in hung)
+    assert after["ok"]
 
 
 @pytest.mark.parametrize(
