@@ -2,8 +2,8 @@
 
 import asyncio
 import json
-import threading
 import socket
+import threading
 from collections.abc import AsyncIterator, Iterator
 from types import SimpleNamespace
 from typing import Any
