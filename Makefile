@@ -6,7 +6,7 @@ BIN := .venv/bin
 PYTEST_ARGS ?=
 SERVERS := $(CURDIR)/.venv/servers
 
-.PHONY: help setup run test test-page test-deps lint bench lab setup-influxdb verify delete-buckets clean
+.PHONY: help setup run test test-deps lint bench lab setup-influxdb verify delete-buckets clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -43,10 +43,7 @@ run: .venv/.run ## the rig on simulated devices, until Ctrl-C; prints the addres
 	@exec $(BIN)/rigbus run
 
 test: .venv/.dev ## all tests but the slow ones (SLOW=1: those too)
-	@RIGBUS_TEST_SERVERS_PATH="$(SERVERS)/usr/bin" $(BIN)/python -m pytest $(if $(SLOW),,-m "not slow and not lab") $(if $(SLOW),-m "not lab") --ignore-glob='tests/page/test_page_[!u]*' $(PYTEST_ARGS)
-
-test-page: .venv/.dev ## the page in a browser (chromium): not in `make test` yet, as they disturb each other
-	@$(BIN)/python -m pytest tests/page $(PYTEST_ARGS)
+	@RIGBUS_TEST_SERVERS_PATH="$(SERVERS)/usr/bin" $(BIN)/python -m pytest $(if $(SLOW),,-m "not slow and not lab") $(if $(SLOW),-m "not lab") $(PYTEST_ARGS)
 
 lint: .venv/.dev ## ruff, mypy --strict, import-linter
 	@$(BIN)/ruff check .
