@@ -60,6 +60,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         tables = tables_of(file, args.table, args.decode)
         out = Path(args.out) if args.out is not None else Path(db).parent / "export"
+        _check_name(out, form, len(args.table))
         is_file = len(args.table) == 1 and args.out is not None and out.suffix == f".{form}" and not out.is_dir()
         order = Order(tables, form, out, is_file, span, args.decode, args.force)
         with _stopped_cleanly(), _progress() as begin:
@@ -77,6 +78,14 @@ def _format(args: argparse.Namespace) -> str:
         return str(args.format)
     by_name = Path(args.out or "").suffix.lstrip(".")
     return by_name if by_name in FORMATS else "csv"
+
+
+def _check_name(out: Path, form: str, tables: int) -> None:
+    """A folder called data.txt, or x.csv of JSON files, is hardly what was meant."""
+    suffix = out.suffix.lstrip(".")
+    if suffix and not out.is_dir() and (suffix != form or tables != 1):
+        why = f"{form} files end in .{form}" if suffix != form else "one table alone can be one file: name a folder"
+        raise UsageError(f"--out {out}: {why}")
 
 
 def _span(args: argparse.Namespace) -> Range:

@@ -5,13 +5,14 @@ from typing import Any
 
 import msgspec
 
+from common.cli import show
 from common.frames import AnyFrame, ArmCommand, ArmFeedback, Health, Loss, Pulse, Pump, Samples, Thermostat
 
 
 def line(topic: str, frame: AnyFrame) -> str:
     """When, topic, number and what it says."""
     stamp = time.strftime("%H:%M:%S", time.localtime(frame.t / 1e9)) + f".{frame.t // 1_000_000 % 1000:03d}"
-    return f"{stamp}  {topic:<22} {frame.seq:>8}  {what(frame)}"
+    return f"{stamp}  {topic:<22} {frame.seq:>8}  {show.cell(what(frame))}"
 
 
 def _celsius(value: Any) -> str:

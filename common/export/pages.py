@@ -116,6 +116,8 @@ def _span(file: StoreFile, table: str, in_time: str, values: list[float], last: 
 
 def _samples(file: StoreFile, table: str, range: Range, progress: Progress) -> Iterator[Page]:
     """t_ns and a column an axis, in the chunk's unit: a file a sensor, and another where its axes or unit change."""
+    if range.last == 0:
+        return
     reach = max(ALL.from_ns, range.from_ns - _LONG_FRAME_NS)  # a chunk that began before may reach into the range
     in_time, values = _in_time({"t_ns"}, range._replace(from_ns=reach))
     span = _span(file, CHUNKS, in_time, values)

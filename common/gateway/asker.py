@@ -8,10 +8,12 @@ from typing import Any
 import msgspec
 import zmq
 
+from common.notify import Rounds
 from common.paths import Folders, endpoint
 
 _EVERY_S = 1.0
 _OFTEN_S = 0.2
+_ROUND_S = 60.0
 _GIVE_UP_S = 5.0  # without an answer: asked once more on a new socket
 
 
@@ -29,6 +31,7 @@ class Asker:
         self._folders, self._srcs, self._often = folders, srcs, often
         self.replies: dict[str, Reply] = {}
         self._stopping = threading.Event()
+        self.rounds = Rounds(_ROUND_S)
         self._thread = threading.Thread(target=self._work, name="asker", daemon=True)
 
     def start(self) -> None:
@@ -56,6 +59,7 @@ class Asker:
             line.open(poller)
         try:
             while not self._stopping.is_set():
+                self.rounds.turn()
                 now = time.monotonic()
                 for line in lines:
                     line.ask(now, _OFTEN_S if self._often(line.src) else _EVERY_S, poller)

@@ -8,7 +8,6 @@ from common.gateway.words import count, span, time_of_day
 
 ORDER = {"latched": 0, "fault": 1, "warning": 2}
 BEHIND_S = 60.0
-RECORD_S = 10.0
 RATE_OFF = 0.02
 DISK_FULL = 0.85
 UNKNOWN_S = 24 * 3600.0
@@ -148,7 +147,8 @@ def _sensor(made: Sections, _: int, __: int) -> Iterator[Item]:
 
 def _record(made: Sections, t: int, offset_s: int) -> Iterator[Item]:
     record, sink = made["record"], made["daemons"].get("sink")
-    if record["behind_s"] is not None and record["behind_s"] > RECORD_S and sink and sink["state"] == "running":
+    late = record["behind_s"] is not None and record["behind_s"] > record["limit_s"]
+    if late and sink and sink["state"] == "running":
         waits = f"{count(record['behind_frames'])} frames wait" if record["behind_frames"] else "What is measured waits"
         yield _item(
             "record", "warning", f"The store is {span(record['behind_s'])} behind",
@@ -235,11 +235,6 @@ def _unknown(made: Sections, t: int, offset_s: int) -> Iterator[Item]:
             "unknown", "warning", f"An unknown number was lost at {time_of_day(when, offset_s)}",
             f"{why}Nobody can know the count; the ledger says so.", "account", when,
         )  # fmt: skip
-
-
-_RULES = (
-    *(_latched, _down, _losing, _account, _sensor, _record, _outputs, _quarantine, _disk, _rate, _clock, _unknown),
-)
 
 
 @dataclass

@@ -4,6 +4,7 @@ import os
 import sqlite3
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import closing
 from datetime import datetime
@@ -14,7 +15,6 @@ from msgspec import Struct, field
 from common import clock
 from common.audit import Account, audit
 from common.config.schema import Config
-from common.errors import RigbusError
 from common.gateway.seen import Edge, Seen
 from common.gateway.written import Written
 from common.log import Log
@@ -39,7 +39,6 @@ class Behind(Struct):
 class Books(Struct):
     """One look; replaced whole. None: not known."""
 
-    looked_at: float = 0.0  # monotonic s
     day_t: int = 0  # wall ns of the rig's midnight
     day_totals: dict[str, int] = {}  # channel → lifetime count at midnight
     pumped: dict[str, tuple[float | None, int]] = {}  # pump → mL and runs today
@@ -53,10 +52,10 @@ class Books(Struct):
 
 
 class Bookkeeper:
-    """alive: pids of the daemons."""
+    """pids: of the daemons that were heard lately."""
 
     def __init__(self, config: Config, folders: Folders, seen: Seen, pids: Callable[[], list[int]], log: Log) -> None:
-        self._config, self._folders, self._seen, self._log = config, folders, seen, log
+        self.config, self._folders, self._seen, self._log = config, folders, seen, log
         self.books = Books()
         self._written = Written(folders.data, pids)
         self._conn: sqlite3.Connection | None = None
@@ -90,7 +89,7 @@ class Bookkeeper:
                     self._last_values(self._conn)
                     first = False
                 self.books = self._look()
-            except (sqlite3.Error, RigbusError, OSError) as e:
+            except Exception as e:  # of the store, a process that has just gone …: the next look may do
                 self._forget()
                 if not self._stopping.is_set():
                     self._log.seldom("books", "the store cannot be looked at", reason=e)
@@ -120,7 +119,7 @@ class Bookkeeper:
             conn.close()
 
     def _look(self) -> Books:
-        made = Books(looked_at=time.monotonic(), day_t=midnight_ns())
+        made = Books(day_t=midnight_ns())
         if self._conn is not None:
             conn = self._conn
             made.day_totals = self._day_totals(conn, made.day_t)
@@ -138,7 +137,7 @@ class Bookkeeper:
         account, due = self._audited
         began = time.monotonic()
         if began >= due:
-            account = audit(self._config, self._folders, allow_unknown=True)
+            account = audit(self.config, self._folders, allow_unknown=True)
             took = time.monotonic() - began
             self._audited = account, time.monotonic() + max(_AUDIT_S, took * _COST)
         return account
@@ -149,11 +148,10 @@ class Bookkeeper:
         now = time.monotonic()
         young = clock.wall_ns() - day_t < _MIDNIGHT_S * 1e9
         known = self.books.day_totals if at == day_t else {}
-        if at == day_t and not (young and now - looked > 10.0) and now - looked < 3600.0:
-            missing = [name for name in self._seen.edges if name not in known]
-            if not missing:
-                return known
-        names = {channel.name for channel in self._config.pulse.channel} if self._config.pulse else set()
+        names = {channel.name for channel in self.config.pulse.channel} if self.config.pulse else set()
+        fresh = at == day_t and not (young and now - looked > 10.0) and now - looked < 3600.0
+        if fresh and all(name in known or name not in self._seen.edges for name in names):
+            return known
         self._day_from = (day_t, now)
         found = {}
         for name in names:
@@ -164,9 +162,9 @@ class Bookkeeper:
 
     def _last_values(self, conn: sqlite3.Connection) -> None:
         """At the start: a meter may be silent for an hour, and its last power is known."""
-        if self._config.pulse is None:
+        if self.config.pulse is None:
             return
-        for channel in self._config.pulse.channel:
+        for channel in self.config.pulse.channel:
             rows = conn.execute(
                 "SELECT t_ns, total FROM pulses WHERE channel = ? ORDER BY t_ns DESC, id DESC LIMIT 2", (channel.name,)
             ).fetchall()
@@ -182,7 +180,7 @@ class Bookkeeper:
         live = list(self._seen.pump_events)
         stored = [dict(zip(fields, row, strict=True)) for row in reversed(rows)]
         newer = [event for event in live if event not in stored]
-        self._seen.pump_events.extend([*stored, *newer][-8:])
+        self._seen.pump_events = deque([*stored, *newer], maxlen=8)
 
 
 def midnight_ns() -> int:

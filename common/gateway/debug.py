@@ -30,6 +30,10 @@ _NAMED = ", ".join(f"'{kind.value}'" for kind in EventType)
 _WITH_ID = [table for table in COLUMNS if "correlation_id" in COLUMNS[table]]
 _ACTIVE_S = 60.0
 _MOST_STAGES = 1000
+_COMMANDED = "SELECT min(ts) AS first, max(ts) AS last FROM dds_commands WHERE correlation_id = :cid"
+_ROWS = "SELECT coalesce((SELECT max(id) FROM {table}) - (SELECT min(id) FROM {table}) + 1, 0) AS n"
+_AROUND_S = 600.0  # what belongs to a command came so long before or after it
+_NEWEST = 100_000  # rows of a table that are looked through where there is no command
 
 
 def events(path: Path, limit: int, kind: EventType | None, source: str | None) -> list[Map]:
@@ -68,9 +72,16 @@ def _of_events(kind: EventType | None, source: str | None) -> tuple[str, list[An
 def pipeline(path: Path, correlation_id: str) -> list[Map]:
     """The events of one correlation, oldest first: {event: {ts, type, source}, latency_ms since the one before}."""
     found, offset = list[TelemetryEvent](), _offset_ms()
+    around, values = "id > (SELECT coalesce(max(id), 0) FROM {table}) - :newest", {"newest": _NEWEST}
+    [command] = tables.ask(path, _COMMANDED, {"cid": correlation_id})  # its table alone has an index of ids
+    if command["first"] is not None:
+        around = "ts >= :first AND ts <= :last"
+        values = {"first": command["first"] - _AROUND_S, "last": command["last"] + _AROUND_S}
     for table in _WITH_ID:
-        sql = f"SELECT {COLUMNS[table]} FROM {table} WHERE correlation_id = ? ORDER BY id DESC LIMIT ?"
-        rows = tables.ask(path, sql, [correlation_id, _MOST_STAGES])
+        within = "true" if table == "dds_commands" else around.format(table=table)
+        where = f"correlation_id = :cid AND {within} ORDER BY id DESC LIMIT :most"
+        sql = f"SELECT {COLUMNS[table]} FROM {table} WHERE {where}"
+        rows = tables.ask(path, sql, {**values, "cid": correlation_id, "most": _MOST_STAGES})
         found += [event_of_row(table, row, offset) for row in rows]
     found.sort(key=lambda event: event.wall_time_ms)
     stages: list[Map] = finite(stages_of(found))
@@ -81,7 +92,7 @@ def stats(path: Path) -> Map:
     """The seed's keys. total_events: rows that are still there, by their ids; the account has all there ever were."""
     now = time.time()
     counted = [table for table in COLUMNS if table != _SMOOTHER]
-    totals = [_one(path, f"SELECT coalesce(max(id) - min(id) + 1, 0) AS n FROM {table}") for table in counted]
+    totals = [_one(path, _ROWS.format(table=table)) for table in counted]
     newest = [ts for table in counted if (ts := _one(path, f"SELECT max(ts) AS n FROM {table}")) is not None]
     union = " UNION ALL ".join(f"SELECT correlation_id AS cid, ts FROM {t} WHERE ts > :since" for t in _WITH_ID)
     spans = tables.ask(

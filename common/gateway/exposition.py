@@ -21,7 +21,7 @@ class Page:
 
     def put(self, name: str, kind: str, text: str, samples: Iterable[Sample]) -> None:
         """One metric with its samples; without any that is known it is left out."""
-        known = [(labels, value) for labels, value in samples if value is not None]
+        known = [(labels, value) for labels, value in samples if isinstance(value, int | float)]
         if not known:
             return
         self._lines += [f"# HELP {name} {text}", f"# TYPE {name} {kind}"]

@@ -1,4 +1,4 @@
-"""The bus: one thread reads all of it, keeps the newest frame of each topic, and hands batches to the loop."""
+"""The bus: one thread reads all of it, and hands batches to the loop."""
 
 import asyncio
 import threading
@@ -9,13 +9,14 @@ from typing import NamedTuple
 import zmq
 
 from common.log import Log
+from common.notify import Rounds
 from common.paths import Folders, endpoint
 
 _HWM = 4000
 _GATHER_S = 0.05  # at most 20 batches a second
 _MAX_BATCH = 2000
 _MAX_UNTAKEN = 40  # batches that the loop has not taken: two seconds of them
-_TOPICS = 4096  # whose newest frame is kept
+_ROUND_S = 60.0
 
 
 class Message(NamedTuple):
@@ -34,14 +35,13 @@ class Live:
 
     def __init__(self, folders: Folders, log: Log) -> None:
         self._folders, self._log = folders, log
-        self.last: dict[str, Message] = {}  # topic → its newest frame; health and all
-        self.heard_at = 0.0  # monotonic s of the newest frame of any topic
         self.untold = 0  # frames that the loop was too busy for; viewers are told
         self._inline: list[Take] = []
         self._takers: list[Take] = []
         self._untaken = 0
         self._stopping = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self.rounds = Rounds(_ROUND_S)
         self._thread = threading.Thread(target=self._read, name="live", daemon=True)
 
     def start(self, loop: asyncio.AbstractEventLoop | None) -> None:
@@ -71,11 +71,15 @@ class Live:
         socket.connect(endpoint(self._folders.bus_out))
         try:
             while not self._stopping.is_set():
+                self.rounds.turn()
                 if not socket.poll(200):
                     continue
                 batch = self._gather(socket)
                 for take in self._inline:
-                    take(batch)
+                    try:
+                        take(batch)
+                    except Exception as e:  # an odd frame ends nothing
+                        self._log.seldom("bus", "frames could not be looked at", error=f"{type(e).__name__}: {e}")
                 self._hand_over(batch)
         finally:
             socket.close()
@@ -96,11 +100,7 @@ class Live:
                 topic = parts[0].decode("ascii")
             except UnicodeDecodeError:
                 continue
-            message = Message(topic, parts[1], time.monotonic())
-            if topic in self.last or len(self.last) < _TOPICS:
-                self.last[topic] = message
-            self.heard_at = message.at
-            batch.append(message)
+            batch.append(Message(topic, parts[1], time.monotonic()))
         return batch
 
     def _hand_over(self, batch: list[Message]) -> None:

@@ -1,5 +1,6 @@
 """What is known now, in sections (docs/http.md, "The status"): from the bus, the daemons and the store."""
 
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -21,6 +22,7 @@ class Now:
         self._context, self.seen = context, seen
         self.t = 0  # wall ns of the last refresh
         self._at = 0.0
+        self._lock = threading.Lock()  # of a refresh: requests of /metrics come in threads of their own
         self._sections: dict[str, Any] = {}
         self._encoded: dict[str, tuple[int, bytes]] = {}
 
@@ -43,9 +45,12 @@ class Now:
         return self._encoded.get(name, (0, b"\xc0"))
 
     def refresh(self) -> None:
-        at = time.monotonic()
-        if at - self._at < _LEAST_S:
-            return
+        with self._lock:
+            at = time.monotonic()
+            if at - self._at >= _LEAST_S:
+                self._refresh(at)
+
+    def _refresh(self, at: float) -> None:
         self._at, self.t = at, clock.wall_ns()
         context = self._context()
         made: dict[str, Any] = {}

@@ -66,9 +66,12 @@ def came_to(command_id: str, pumps: list[Map], events: list[Map]) -> Map | None:
     ended = [p["last"] for p in pumps if p["last"] and p["last"]["command_id"] == command_id]
     if not (runs or ended or events):
         return None
-    told = [e["event"] for e in events if e["event"] in _OUTCOMES] + [run["state"] for run in ended]
+    told = {e["pump"]: e["event"] for e in events} | {
+        p["pump"]: p["last"]["state"] for p in pumps if p["last"] in ended
+    }
     # of several pumps the worst counts
-    worst = next((state for state in ("refused", "stopped", "done") if state in told), "unknown")
+    states = [state if state in _OUTCOMES else "unknown" for state in told.values()]
+    worst = next((state for state in ("refused", "unknown", "stopped", "done") if state in states), "unknown")
     return {"command_id": command_id, "state": "running" if runs else worst, "running": runs, "ended": ended,
             "events": events}  # fmt: skip
 

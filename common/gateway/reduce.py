@@ -2,7 +2,7 @@
 
 import sys
 from array import array
-from math import ceil, nan
+from math import ceil, isfinite, nan
 from typing import Any
 
 import msgspec
@@ -43,9 +43,11 @@ def reduced(payload: bytes, samples_hz: float) -> bytes:
         frame = decode(payload)
     except Malformed:
         return payload
-    if not isinstance(frame, Samples) or not frame.axes or frame.rate_hz <= samples_hz * _TOLERANCE or frame.n <= 2:
+    if not isinstance(frame, Samples) or not frame.axes or frame.n <= 2:
         return payload
-    group = ceil(2 * frame.rate_hz / samples_hz)
+    if not isfinite(frame.rate_hz) or frame.rate_hz <= samples_hz * _TOLERANCE:
+        return payload
+    group = min(ceil(2 * frame.rate_hz / samples_hz), frame.n)
     values: array[Any] = array(_TYPES[frame.dtype])
     values.frombytes(frame.values)
     if sys.byteorder == "big":

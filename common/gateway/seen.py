@@ -15,7 +15,6 @@ from common.frames import (
     AnyFrame,
     ArmFeedback,
     Health,
-    Loss,
     Malformed,
     Pulse,
     Pump,
@@ -81,7 +80,6 @@ class Seen:
         self.angles: Angles | None = None
         self.pump_events: deque[dict[str, Any]] = deque(maxlen=_EVENTS)  # oldest first
         self.began: dict[str, int] = {}  # pump → wall ns of its newest `started`
-        self.losses = 0  # loss frames so far
         self.malformed = 0
 
     def take(self, batch: Sequence[Message]) -> None:
@@ -148,9 +146,6 @@ class Seen:
         if isinstance(frame.angles, list):
             self.angles = Angles(frame.t, frame.angles)
 
-    def _loss(self, *_: object) -> None:
-        self.losses += 1
-
     def age_s(self, src: str) -> float:
         """Since a daemon's newest health frame; infinite: none was heard."""
         found = self.health.get(src)
@@ -164,7 +159,6 @@ _KEEP: dict[type, Callable[[Seen, Any, Message], None]] = {
     Thermostat: Seen._thermostat,
     Pump: Seen._pump,
     ArmFeedback: Seen._arm,
-    Loss: Seen._loss,
 }
 
 
@@ -174,8 +168,8 @@ def _clipped(frame: Samples, full_scale: float | None) -> int:
         return 0
     values = array("h", frame.values)
     limit = 32767
-    if full_scale and frame.scale > 0:
-        limit = min(limit, round(full_scale / frame.scale) - 1)
+    if full_scale and frame.scale > full_scale / limit:  # a finer scale does not come to the end of its range
+        limit = round(full_scale / frame.scale) - 1
     if not values or limit <= 0 or (max(values) < limit and min(values) > -limit):
         return 0
     axes = len(frame.axes)

@@ -4,6 +4,7 @@ A name is the path below `readings`: `2026/11/Week_4/22/120000.csv`. Only names 
 """
 
 import io
+import math
 import os
 import re
 import zipfile
@@ -17,6 +18,7 @@ _PATTERNS = [re.compile(rf"{level}\Z", re.ASCII) for level in _LEVELS]
 _TAIL_BYTES = 65_536  # more than 1000 rows
 _PIECE = 262_144
 LAST = 1000  # points of one file
+_ZIP_S = 315_532_800, 4_354_819_198  # 1980 to 2107: no other time can stand in a ZIP file
 
 Point = dict[str, Any]
 
@@ -84,7 +86,10 @@ def tail(root: Path, name: str, last: int = LAST) -> list[Point]:
         text = file.read(_TAIL_BYTES)
     # the first line is the header, or a part of one; behind the last newline a row is being written
     lines = text.split(b"\n")[1:-1]
-    begin_s = start_s(name)
+    try:
+        begin_s = start_s(name)
+    except ValueError:  # no such day
+        return []
     points = (_point(begin_s, line) for line in lines[-last:])
     return [point for point in points if point is not None]
 
@@ -98,8 +103,8 @@ def _point(begin_s: float, line: bytes) -> Point | None:
 
 
 def point(t_s: float, acceleration: float | None) -> Point:
-    """As the clients get it. NaN is null."""
-    value = None if acceleration is None or acceleration != acceleration else round(acceleration, 4)
+    """As the clients get it. NaN and infinity are null."""
+    value = None if acceleration is None or not math.isfinite(acceleration) else round(acceleration, 4)
     return {"timestamp": datetime.fromtimestamp(t_s, UTC).isoformat(timespec="microseconds"), "acceleration": value}
 
 
@@ -135,9 +140,8 @@ def zipped(root: Path, known: Sequence[str]) -> Iterator[bytes]:
                 continue
             with file:
                 found = os.fstat(file.fileno())
-                info = zipfile.ZipInfo(
-                    f"sensor_data/{name}", datetime.fromtimestamp(found.st_mtime, UTC).timetuple()[:6]
-                )
+                mtime_s = min(max(found.st_mtime, _ZIP_S[0]), _ZIP_S[1])
+                info = zipfile.ZipInfo(f"sensor_data/{name}", datetime.fromtimestamp(mtime_s, UTC).timetuple()[:6])
                 info.compress_type, info.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
                 left = found.st_size
                 with archive.open(info, "w", force_zip64=left > 1 << 30) as member:

@@ -56,8 +56,12 @@ class Recent:
                 text = file.read(_MOST_BYTES)
         except OSError:
             return None
+        try:
+            begin_s = sensor_files.start_s(name)
+        except ValueError:  # no such day
+            return None
         ms, values = _numbers(text[text.find(b"\n") + 1 : text.rfind(b"\n") + 1])
-        part = _Reduced(size, *reduced(sensor_files.start_s(name) + ms / 1e3, values, _OF_A_FILE))
+        part = _Reduced(size, *reduced(begin_s + ms / 1e3, values, _OF_A_FILE))
         self._kept[name] = part
         self._kept.move_to_end(name)
         return part

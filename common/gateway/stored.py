@@ -75,6 +75,8 @@ class Stored:
 
         def job(worker: "_Worker") -> None:
             try:
+                if pipe.abandoned:
+                    return
                 worker.ask(lambda query: pipe.fill(fn(query)), None)
                 pipe.end(None)
             except BaseException as e:
@@ -86,8 +88,14 @@ class Stored:
 
         self._put(job, self._streams)
         try:
-            while (piece := await pipe.get()) is not None:
+            try:
+                async with asyncio.timeout(_LIMIT_S):
+                    piece = await pipe.get()
+            except TimeoutError:
+                raise Busy("too many clients take their time: ask again") from None
+            while piece is not None:
                 yield piece
+                piece = await pipe.get()
         finally:
             pipe.abandon()
 
@@ -117,8 +125,7 @@ class Stored:
         while not self._closed:
             time.sleep(0.2)
             for worker in self._workers:
-                if time.monotonic() >= worker.deadline:
-                    worker.interrupt(late=True)
+                worker.look(time.monotonic())
 
     @property
     def path(self) -> Path:
@@ -140,6 +147,7 @@ class _Worker:
         self._query: TelemetryQuery | None = None
         self.deadline = _NEVER  # monotonic s
         self._late = False
+        self._asking = threading.Lock()  # what is too late for one question must not end the next
         self.busy = False
         self._thread = threading.Thread(target=self._work, name=f"stored-{number}", daemon=True)
         self._thread.start()
@@ -155,7 +163,8 @@ class _Worker:
         if self._query is None:
             self._query = _open(self._stored.path)
         try:
-            self.deadline = time.monotonic() + limit_s if limit_s is not None else _NEVER
+            with self._asking:
+                self.deadline, self._late = time.monotonic() + limit_s if limit_s is not None else _NEVER, False
             return fn(self._query)
         except (StoreError, sqlite3.Error) as e:
             if self._late:
@@ -165,13 +174,20 @@ class _Worker:
             self._forget()
             raise e if isinstance(e, StoreError) else StoreError(f"{self._stored.path}: {e}") from None
         finally:
-            self.deadline, self._late = _NEVER, False
+            with self._asking:
+                self.deadline = _NEVER
 
-    def interrupt(self, *, late: bool = False) -> None:
+    def look(self, now: float) -> None:
+        """Ends the statement that runs where its question is over its time. now: monotonic s."""
+        with self._asking:
+            if now >= self.deadline:
+                self._late = True
+                self.interrupt()
+
+    def interrupt(self) -> None:
         """From any thread: ends the statement that runs."""
         query = self._query
         if query is not None:
-            self._late = self._late or late
             query.interrupt()
 
     def _forget(self) -> None:
@@ -187,15 +203,15 @@ class _Pipe:
         self._loop = loop
         self._room = threading.Semaphore(_AHEAD)
         self._pieces: asyncio.Queue[bytes | BaseException | None] = asyncio.Queue()
-        self._abandoned = False
+        self.abandoned = False
 
     def fill(self, pieces: Iterator[bytes]) -> None:
         """In the worker."""
         for piece in pieces:
             while not self._room.acquire(timeout=0.5):
-                if self._abandoned:
+                if self.abandoned:
                     break
-            if self._abandoned:
+            if self.abandoned:
                 break
             self._tell(piece)
         close = getattr(pieces, "close", None)
@@ -209,7 +225,7 @@ class _Pipe:
         try:
             self._loop.call_soon_threadsafe(self._pieces.put_nowait, item)
         except RuntimeError:
-            self._abandoned = True  # the loop has ended
+            self.abandoned = True  # the loop has ended
 
     async def get(self) -> bytes | None:
         """The next piece; None: that was all."""
@@ -220,7 +236,7 @@ class _Pipe:
         return item
 
     def abandon(self) -> None:
-        self._abandoned = True
+        self.abandoned = True
         self._room.release()
 
 

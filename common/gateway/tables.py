@@ -39,11 +39,17 @@ def newest(path: Path, table: str, limit: int) -> list[dict[str, Any]]:
     """The last rows of a table of KNOWN, oldest first; bytes are told by their number. Raises StoreError."""
     if table not in KNOWN:
         raise ValueError(f"no table {table!r}")
-    rows = ask(path, f"SELECT * FROM {table} ORDER BY rowid DESC LIMIT ?", [limit])
-    return [{key: _shown(value) for key, value in row.items()} for row in reversed(rows)]
+    columns = {row["name"]: row["type"].upper() for row in ask(path, f"PRAGMA table_info({table})")}
+    names = ", ".join(
+        f'length("{name}") AS "{name}"' if kind == "BLOB" else f'"{name}"' for name, kind in columns.items()
+    )
+    rows = ask(path, f"SELECT {names} FROM {table} ORDER BY rowid DESC LIMIT ?", [limit])
+    return [{key: _shown(value, columns[key]) for key, value in row.items()} for row in reversed(rows)]
 
 
-def _shown(value: Any) -> Any:
+def _shown(value: Any, kind: str) -> Any:
+    if kind == "BLOB":
+        return None if value is None else {"bytes": value}
     if isinstance(value, bytes):
         return {"bytes": len(value)}
     if isinstance(value, float) and not -1.8e308 < value < 1.8e308:

@@ -117,7 +117,10 @@ class Viewers:
         while True:
             await asyncio.sleep(_TICK_S)
             if any(viewer.sections != () for viewer in self._viewers):
-                self._now.refresh()
+                try:
+                    self._now.refresh()
+                except Exception:
+                    continue  # told where the site itself looks
                 for viewer in self._viewers:
                     viewer.wake.set()
 

@@ -86,8 +86,10 @@ def tracking(query: TelemetryQuery, asked: Asked) -> Answer:
         note = f"joint {joint}: {_told(found)}"
         return table._replace(document={**found, "errors": table.document}, note=note)
     names = ("samples", "mean_error_deg", "max_error_deg")
-    of_each = [query.get_tracking_error(n, asked.span_s, delay_s) for n in range(7)]
-    told = [{"joint": n, **{name: found[name] for name in names}} for n, found in enumerate(of_each)]
+    told = []
+    for n in range(7):  # one after the other: each holds all its errors
+        found = query.get_tracking_error(n, asked.span_s, delay_s)
+        told.append({"joint": n, **{name: found[name] for name in names}})
     return Answer(("joint", *names), [list(row.values()) for row in told], told)
 
 
@@ -99,12 +101,8 @@ def _told(found: Row) -> str:
 
 def smoother(query: TelemetryQuery, asked: Asked) -> Answer:
     """Without a joint: all of them, by time."""
-    joint = asked.whole("joint")
-    wanted = range(7) if joint is None else [joint]
-    rows = [{"joint_id": n, **row} for n in wanted for row in query.get_smoother_history(n, asked.span_s, asked.limit)]
-    rows.sort(key=lambda row: float(row["ts"]))
-    newest = rows if asked.limit is None else rows[max(0, len(rows) - asked.limit) :]
-    return _table(("time", "ts", "joint_id", "target", "current", "sent", "step_size"), newest)
+    rows = query.get_smoother(asked.whole("joint"), asked.span_s, asked.limit)
+    return _table(("time", "ts", "joint_id", "target", "current", "sent", "step_size"), rows)
 
 
 def requests(query: TelemetryQuery, asked: Asked) -> Answer:

@@ -5,8 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from common.errors import StoreError
-from common.store.reader import Reader
+from common.store.reader import AxesChange, Reader
 from common.store.results import Range
 
 MOST = 1_000_000  # columns: memory for all of them is taken at once
@@ -26,7 +25,7 @@ class Envelope(NamedTuple):
 def envelope(reader: Reader, sensor: str, range: Range, columns: int) -> Envelope:
     """All samples of a sensor in the range, a chunk at a time. NaN is passed over; a column of NaN alone has NaN.
 
-    The columns divide the time from the first to the last of these samples. StoreError where axes or unit change;
+    The columns divide the time from the first to the last of these samples. AxesChange where axes or unit do;
     ValueError for more columns than MOST.
     """
     if columns > MOST:
@@ -39,12 +38,14 @@ def envelope(reader: Reader, sensor: str, range: Range, columns: int) -> Envelop
     low = high = np.empty((0, 0))
     n = np.zeros(columns, np.int64)
     for block in reader.blocks(sensor, range):
+        inside = (block.t_ns >= start) & (block.t_ns <= end)
+        if not inside.any():
+            continue
         if axes is None:
             axes, unit = block.axes, block.unit
             low, high = np.full((columns, len(axes)), np.inf), np.full((columns, len(axes)), -np.inf)
         elif (block.axes, block.unit) != (axes, unit):
-            raise StoreError(f"{sensor}: axes or unit change at {block.t_ns[0]} ns: ask for the time before or after")
-        inside = (block.t_ns >= start) & (block.t_ns <= end)
+            raise AxesChange(sensor, int(block.t_ns[0]))
         at = (block.t_ns[inside] - start) // step
         values = block.counts[inside].astype(np.float64) * block.scale
         np.add.at(n, at, 1)

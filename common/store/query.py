@@ -8,7 +8,6 @@ import os
 from collections.abc import Mapping, Sequence
 
 from common import telemetry
-from common.errors import StoreError
 from common.store.columns import envelope
 from common.store.reader import Reader
 from common.store.readonly import StoreFile
@@ -79,7 +78,7 @@ class TelemetryQuery(telemetry.TelemetryQuery):
         sensor may be left out where there is only one. columns: all samples of the range (limit then counts for
         nothing), in so many columns of equal time: {sensor, unit, axes, t_ns, min, max, n}; t_ns (m,) is where a column
         begins, min and max (m, axes) what lies within it, n (m,) how many samples; empty columns are left out.
-        StoreError: no such sensor, or axes or unit change within the range.
+        ValueError: no such sensor, or axes or unit change within the range.
         """
         name = self.only_sensor() if sensor is None else sensor
         if columns is not None:
@@ -90,7 +89,7 @@ class TelemetryQuery(telemetry.TelemetryQuery):
 
     def _known(self, sensor: str, axes: Sequence[str], found: Row) -> Row:
         if not axes and sensor not in self._reader.sensors():
-            raise StoreError(f"{sensor}: no samples in this time; {self._sensors_told()}")
+            raise ValueError(f"{sensor}: no samples in this time; {self._sensors_told()}")
         head = {"sensor": sensor, "unit": found.pop("unit"), "axes": found.pop("axes")}
         return {**head, **found}
 

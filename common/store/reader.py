@@ -28,7 +28,15 @@ from common.store.results import (
     StreamRow,
 )
 
+_PAGE = 500  # chunks looked at at once
 _LONG_FRAME_NS = 3600 * 10**9  # a chunk of one slow frame is found if it began at most so long before the range
+
+
+class AxesChange(ValueError):
+    """Of the samples of one answer not all have the same axes and unit."""
+
+    def __init__(self, sensor: str, t_ns: int) -> None:
+        super().__init__(f"{sensor}: axes or unit change at {t_ns} ns: ask for the time before or after")
 
 
 class Reader:
@@ -69,28 +77,20 @@ class Reader:
         return sorted(found)
 
     def blocks(self, sensor: str, range: Range = ALL) -> Iterator[Block]:
-        """The chunks of a sensor that reach into the range, oldest first, decoded; not cut to the range."""
-        # Range.last counts samples: from the newest backwards, until there are enough.
-        picked: list[int] = []
-        have = 0
-        for rowid, n in self._chunk_ids(sensor, range):
-            if range.last is not None and have >= range.last:
-                break
-            have += n if picked else 0  # the newest may reach beyond the range: not counted
-            picked.append(rowid)
-        for rowid in reversed(picked):
-            yield from map(_block, self._all(f"{_A_BLOCK} WHERE id = ?", [rowid]))
+        """The chunks of a sensor that may reach into the range, oldest first, decoded; not cut to the range."""
+        for rowid in reversed(self._picked(sensor, range)):
+            yield from self._block(rowid)
 
     def samples(self, sensor: str, range: Range = ALL) -> SampleSeries:
-        """The samples of a sensor within the range. StoreError where axes or unit change in it."""
+        """The samples of a sensor within the range. AxesChange where axes or unit change in it."""
         times, values, axes, unit = [np.empty(0, np.int64)], [], None, ""
         for block in self.blocks(sensor, range):
-            if axes is not None and (block.axes, block.unit) != (axes, unit):
-                raise StoreError(
-                    f"{sensor}: axes or unit change at {block.t_ns[0]} ns: ask for the time before or after"
-                )
-            axes, unit = block.axes, block.unit
             inside = (block.t_ns >= range.from_ns) & (block.t_ns < range.to_ns)
+            if not inside.any():
+                continue
+            if axes is not None and (block.axes, block.unit) != (axes, unit):
+                raise AxesChange(sensor, int(block.t_ns[0]))
+            axes, unit = block.axes, block.unit
             times.append(block.t_ns[inside])
             values.append(block.counts[inside].astype(np.float64) * block.scale)
         t_ns = np.concatenate(times)
@@ -104,10 +104,8 @@ class Reader:
 
         No sample of the range is outside, but for those of a wall clock that went back.
         """
-        ids = [rowid for rowid, _ in self._chunk_ids(sensor, range)]
-        ends = [
-            _block(row).t_ns for rowid in (ids[-1:] + ids[:1]) for row in self._all(f"{_A_BLOCK} WHERE id = ?", [rowid])
-        ]
+        ids = self._picked(sensor, range)
+        ends = [block.t_ns for rowid in (ids[-1:] + ids[:1]) for block in self._block(rowid)]
         if len(ends) < 2:
             return 0, -1
         return max(range.from_ns, int(ends[0].min())), min(range.to_ns - 1, int(ends[1].max()))
@@ -163,15 +161,32 @@ class Reader:
         found = self._all(f"SELECT t_ns, channel, total FROM pulses WHERE {before}", [row.channel, row.t_ns])
         return PulseRow(*found[0]) if found else None
 
-    def _chunk_ids(self, sensor: str, range: Range) -> list[tuple[int, int]]:
-        """id and n of the chunks of a range, newest first; also those that began before it and may reach into it."""
+    def _block(self, rowid: int) -> Iterator[Block]:
+        yield from map(_block, self._all(f"{_A_BLOCK} WHERE id = ?", [rowid]))
+
+    def _picked(self, sensor: str, range: Range) -> list[int]:
+        """ids of the chunks of a range, newest first; also of those that began before it and may reach into it."""
         chunk_before, frame_before = (max(ALL.from_ns, range.from_ns - ns) for ns in (MAX_SPAN_NS, _LONG_FRAME_NS))
-        return self._all(
-            "SELECT id, n FROM sample_chunks WHERE sensor = ?1 AND t_ns < ?2 AND t_ns >= min(?3, coalesce((SELECT "
-            "max(t_ns) FROM sample_chunks WHERE sensor = ?1 AND t_ns <= ?4 AND t_ns >= ?5), ?3)) "
-            "ORDER BY t_ns DESC, id DESC",
-            [sensor, range.to_ns, chunk_before, range.from_ns, frame_before],
+        values = [sensor, range.to_ns, chunk_before, range.from_ns, frame_before]
+        sql = (
+            "SELECT id, n, t_ns FROM sample_chunks WHERE sensor = ?1 AND t_ns < ?2 AND t_ns >= min(?3, coalesce("
+            "(SELECT max(t_ns) FROM sample_chunks WHERE sensor = ?1 AND t_ns <= ?4 AND t_ns >= ?5), ?3))"
         )
+        order = "ORDER BY t_ns DESC, id DESC"
+        if range.last is None:
+            return [rowid for rowid, _, _ in self._all(f"{sql} {order}", values)]
+        # Range.last counts samples: from the newest backwards, until there are enough
+        page = f"{sql} AND (t_ns, id) < (?6, ?7) {order} LIMIT {_PAGE}"
+        picked: list[int] = []
+        have, before = 0, (range.to_ns, 0)
+        while have < range.last and (rows := self._all(page, [*values, *before])):
+            for rowid, n, t_ns in rows:
+                before = t_ns, rowid
+                if have >= range.last:
+                    break
+                have += n if picked else 0  # the newest may reach beyond the range: not counted
+                picked.append(rowid)
+        return picked
 
     def _newest(self, what: str, range: Range, where: str = "", values: list[Any] | None = None) -> list[Any]:
         limit = -1 if range.last is None else range.last

@@ -80,7 +80,7 @@ def _angle(joint: str) -> str:
 
 
 def _joint(name: str, joint: str) -> Series:
-    return Series(name, _angle(joint), "line", True, OfRows("dds_feedback", "ts", f"angle{joint}", "funcode = 1", ()))
+    return Series(name, _angle(joint), "line", True, OfRows("dds_feedback", "ts", f"angle{joint}", "+funcode = 1", ()))
 
 
 def _target(name: str, joint: str) -> Series:

@@ -36,7 +36,7 @@ OPTIONS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "type": ("T", "one type of events; default: all"),
         "level": ("L", "info, warning or error; default: all"),
         "source": ("S", "one source of events; default: all"),
-        "window": ("S", "seconds before now; default 10"),
+        "window": ("S", "of rate: seconds before now, default 10; of rollups: 60, the default, 300 or 3600"),
         "channel": ("C", "one channel; default: all"),
         "imp-per-kwh": ("I", "pulses per kWh; default: as configured per channel"),
         "sensor": ("S", "default: the only one there is"),

@@ -50,7 +50,9 @@ def wide_rows(
     width = _width(file, device, begin, end)
     names = (f"{field}_ch{channel}" for field in FIELDS for channel in range(width))
     yield (",".join(("time", "ts", *names)) + "\n").encode()
-    pages = _means(file, device, begin, end, round(every_s * 1e9)) if every_s else _polls(file, device, begin, end)
+    pages = (
+        _means(file, device, begin, end, max(1, round(every_s * 1e9))) if every_s else _polls(file, device, begin, end)
+    )
     for rows in pages:
         if rows:
             yield _block(rows, width)

@@ -58,7 +58,7 @@ class TelemetryQuery:
         self, time_range: TimeRange | None = None, funcode: int | None = None, limit: int | None = 1000
     ) -> list[Row]:
         """Rows of dds_commands, with every column that the file has."""
-        return self._newest("* FROM dds_commands", time_range, limit, {"funcode": funcode})
+        return self._newest("* FROM dds_commands", time_range, limit, {"+funcode": funcode})  # +: by time
 
     def get_command_rate(self, window_s: float = 10.0) -> Row:
         """{total_commands, rate_hz, by_funcode: {funcode: rate_hz}} of the last window_s seconds before now."""
@@ -124,6 +124,14 @@ class TelemetryQuery:
         """[{ts, target, current, sent, step_size}] of a joint."""
         columns = "ts, target, current, sent, step_size"
         return self._newest(f"{columns} FROM smoother_state", time_range, limit, {"joint_id": checked_joint(joint)})
+
+    def get_smoother(
+        self, joint: int | None = None, time_range: TimeRange | None = None, limit: int | None = 2000
+    ) -> list[Row]:
+        """[{ts, joint_id, target, current, sent, step_size}] of a joint, or of all by time."""
+        columns = "ts, joint_id, target, current, sent, step_size"
+        of = {"joint_id": None if joint is None else checked_joint(joint)}
+        return self._newest(f"{columns} FROM smoother_state", time_range, limit, of)
 
     def get_web_requests(
         self, time_range: TimeRange | None = None, endpoint: str | None = None, limit: int | None = 500

@@ -1,6 +1,7 @@
 """Times and numbers in questions: what is none of these is a ValueError of one line."""
 
 import math
+import re
 from datetime import UTC, datetime, tzinfo
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -9,10 +10,15 @@ Time = float | Decimal | str  # epoch seconds, as a number or as text, or ISO 86
 TimeRange = tuple[Time | None, Time | None]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_NS = 2**63 - 1
+_DATE = re.compile(r"(19|20)\d{6}", re.ASCII)  # eight digits that look like one
 
 
 def time_ns(value: Time, zone: tzinfo | None = UTC) -> int:
     """Wall ns, exact for text and Decimal with nine decimals. zone: of ISO text that names none; None: local time."""
+    if isinstance(value, str) and _DATE.fullmatch(value.strip()):
+        raise ValueError(
+            f"{value}: a date is written {value[:4]}-{value[4:6]}-{value[6:8]}; as epoch seconds it is in 1970"
+        )
     number = _number(value)
     ns = _iso_ns(value, zone) if number is None else round(number * 10**9)
     if abs(ns) > MAX_NS:

@@ -42,13 +42,15 @@ async def query(
     imp_per_kwh = {channel.name: channel.imp_per_kwh for channel in meters}
 
     def ask(found: Any) -> bytes:
-        from common.store.verbs import VERBS, answer  # here: numpy is for those who ask
+        from common.store.verbs import VERBS, answer, asked_of  # here: numpy is for those who ask
 
         if verb not in VERBS:
             raise HTTPException(404, f"no query {verb}; there are {', '.join(VERBS)}")
         if "limit" in VERBS[verb].options:
             options["limit"] = _limit(options)
         _check_columns(options)
+        if verb == "tracking":
+            _check_commands(found, asked_of(verb, options, zone=UTC))
         return _json(answer(found, verb, options, imp_per_kwh=imp_per_kwh, zone=UTC).document)
 
     try:
@@ -88,6 +90,14 @@ def _check_columns(options: dict[str, str]) -> None:
     text = options.get("columns", "")
     if text.isdecimal() and int(text[:20]) > _MOST:
         raise UsageError(f"columns {text[:20]}: at most {_MOST}")
+
+
+def _check_commands(found: Any, asked: Any) -> None:
+    """Raises UsageError where the answer would have more rows than may be: a row a command."""
+    start, end = asked.span_s
+    sql = "SELECT count(*) FROM (SELECT 1 FROM dds_commands WHERE ts >= ? AND ts <= ? LIMIT ?)"
+    if found.file.all(sql, [start or 0.0, 1e300 if end is None else end, _MOST + 1])[0][0] > _MOST:
+        raise UsageError(f"over {_MOST} commands are in this time: ask for less, last=1h say")
 
 
 def _json(document: Any) -> bytes:

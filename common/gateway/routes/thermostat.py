@@ -13,6 +13,7 @@ from common.gateway.refusals import refuse
 from common.gateway.site import Site, site_of
 
 router = APIRouter(tags=["thermostat"])
+_SHOWN_MS = 600_000
 _SAVE_S = 8.0  # a device that is slow, and a poll before
 
 _Device = Annotated[
@@ -35,14 +36,14 @@ _Every = Annotated[
 _Columns = Annotated[int | None, Query(ge=1, le=100_000, description="at most about so many rows over the range")]
 
 
-def _rig(request: Request) -> Site:
+async def _rig(request: Request) -> Site:
     site = site_of(request)
     if site.config.thermostat is None or not site.config.thermostat.enabled:
         raise HTTPException(404, "no thermostat is configured: there is no [thermostat]")
     return site
 
 
-def _named(site: Annotated[Site, Depends(_rig)], device: _Device = None) -> str:
+async def _named(site: Annotated[Site, Depends(_rig)], device: _Device = None) -> str:
     assert site.config.thermostat is not None
     names = [cfg.name for cfg in site.config.thermostat.device]
     if device is None and len(names) == 1:
@@ -74,8 +75,7 @@ async def series(
 ) -> Response:
     """The rows of a range, oldest first, with the names of `/data.csv` (streamed). Without `from`: 10 minutes."""
     if from_ is None:
-        newest = await site.stored.run(lambda _: thermostat.span_ns(site.stored.path, device))
-        from_ = str((newest[1] if newest else 0) // 10**6 - 600_000)
+        from_ = str(await _end_ms(site, device, to) - _SHOWN_MS)
     pieces = await _rows(site, device, from_, to, every, columns)
     return await _streamed(site, lambda query: thermostat.as_json(pieces(query)), "application/json")
 
@@ -87,6 +87,17 @@ async def data_csv(
     """All of it as CSV, a row a poll: `time,ts,temperature_ch0,temperature_ch1,…`; an empty cell is "unknown"."""
     pieces = await _rows(site, device, from_, to, every, columns)
     return await _streamed(site, pieces, "text/csv; charset=utf-8; header=present")
+
+
+async def _end_ms(site: Site, device: str, to: str | None) -> int:
+    """Of a range that names no beginning: as asked, else that of the newest row. Raises HTTPException 422."""
+    if to is not None:
+        try:
+            return thermostat.ns_of(to) // 10**6
+        except ValueError as e:
+            raise HTTPException(422, str(e)) from None
+    newest = await site.stored.run(lambda _: thermostat.span_ns(site.stored.path, device))
+    return (newest[1] if newest else 0) // 10**6
 
 
 @router.post("/save_once", dependencies=[Depends(control)])

@@ -10,13 +10,14 @@ from common.gateway.sections.context import Context
 from common.paths import Folders
 
 ROLLUPS = "rollups"  # as common.store.rollups calls itself; importing that would cost numpy's memory
+_RECORD_S = 10.0  # later than this, and than three commits, the record is behind
 _NORMAL_S = 30.0  # sums are made each 10 s: behind by less they are not behind
 
 
 def record(c: Context, _: dict[str, Any]) -> dict[str, Any]:
     sink = c.asker.fields(c.config.sink.name)
     committed = _committed_t(c.folders)
-    heard = [topic.t for topic in c.seen.topics.values() if topic.kind != "health"]
+    heard = [topic.t for topic in list(c.seen.topics.values()) if topic.kind != "health"]
     newest = max(heard, default=None)
     behind = None
     if committed is not None:
@@ -24,6 +25,7 @@ def record(c: Context, _: dict[str, Any]) -> dict[str, Any]:
     return {
         "behind_s": behind, "behind_frames": sum(sink["behind"].values()) if "behind" in sink else None,
         "stored_frames": sink.get("stored_frames"), "committed_t": committed,
+        "limit_s": max(_RECORD_S, 3 * c.config.sink.commit_s),
     }  # fmt: skip
 
 

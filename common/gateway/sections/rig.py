@@ -67,6 +67,8 @@ def streams(c: Context, _: dict[str, Any]) -> dict[str, Any]:
     out = {}
     for topic in sorted({*expected, *c.seen.topics}):
         seen = c.seen.topics.get(topic)
+        if topic not in expected and seen and c.seen.health.get(seen.src, ({}, 0.0))[0].get("closed"):
+            continue  # of an application that has ended
         kind, src, nominal = expected.get(topic, (seen.kind if seen else "", seen.src if seen else "", None))
         limit = limit_s(kind, nominal)
         # a topic without a period is as fresh as its daemon is

@@ -154,7 +154,7 @@ MISTAKES = [
     (["pulses", "--limit", "many"], 2, "--limit many"),
     (["power", "--imp-per-kwh", "0"], 2, "--imp-per-kwh 0"),
     (["power", "--imp-per-kwh", "x"], 2, "--imp-per-kwh x"),
-    (["samples", "--sensor", "none"], 1, "there are vibration"),
+    (["samples", "--sensor", "none"], 2, "there are vibration"),
     (["--db", "/nowhere/rigbus.db", "pulses"], 1, "/nowhere/rigbus.db"),
 ]
 

@@ -40,7 +40,7 @@ def test_each_pair_is_the_lowest_and_the_highest_of_its_samples_in_their_order(n
     values = np.random.default_rng(seed).integers(-32768, 32767, (n, axes)).astype(dtype)
     found, pairs = read(reduced(frame(values, dtype=dtype), samples_hz))
     group = found["reduced"]
-    assert group == ceil(2 * 800 / samples_hz)
+    assert group == min(ceil(2 * 800 / samples_hz), n)
     assert len(pairs) == 2 * ceil(n / group)
     for number in range(ceil(n / group)):
         part, pair = values[number * group : (number + 1) * group], pairs[2 * number : 2 * number + 2]
@@ -52,10 +52,24 @@ def test_each_pair_is_the_lowest_and_the_highest_of_its_samples_in_their_order(n
 
 def test_its_rate_is_at_most_what_was_asked_for():
     values = np.zeros((80, 3))
-    for samples_hz in (10, 100, 199, 200, 300, 700):
+    for samples_hz in (20, 100, 199, 200, 300, 700):
         found, _ = read(reduced(frame(values), samples_hz))
         assert 800 / found["reduced"] * 2 <= samples_hz
         assert found["dt_ns"] == round(1_250_000 * found["reduced"] / 2)
+
+
+@pytest.mark.parametrize("samples_hz", [1, 5, 19])
+def test_a_frame_has_a_pair_at_least_and_it_lies_within_its_own_time(samples_hz):
+    found, _ = read(reduced(frame(np.zeros((80, 3))), samples_hz))
+    assert (found["n"], found["reduced"]) == (2, 80)
+    assert found["dt_ns"] < 80 * 1_250_000
+
+
+@pytest.mark.parametrize("rate_hz", [float("nan"), float("inf")])
+def test_a_rate_that_is_no_number_is_left_as_it_is(rate_hz):
+    odd = {**msgspec.msgpack.decode(frame(np.ones((80, 3)))), "rate_hz": rate_hz}
+    payload = msgspec.msgpack.encode(odd)
+    assert reduced(payload, 100) is payload
 
 
 def test_the_rest_of_the_frame_stays_as_it_was():

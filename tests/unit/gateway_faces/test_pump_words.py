@@ -65,6 +65,7 @@ def test_a_rate_of_no_such_run_is_refused(last):
         ([pump(last={"command_id": "y", "state": "done"})], [event("intent"), event("stopped")], "stopped"),
         ([pump(), pump("food")], [event("done"), event("stopped", "food")], "stopped"),
         ([], [event("intent"), event("started")], "unknown"),
+        ([pump(), pump("food")], [event("intent"), event("done"), event("intent", "food")], "unknown"),
         ([pump()], [event("refused")], "refused"),
         ([pump(), pump("food", run={"command_id": "x"})], [event("done")], "running"),
     ],

@@ -130,3 +130,18 @@ def test_the_structure_is_year_month_week_day(root):
     entries = found["2026"]["11"]["Week_4"]["22"]
     assert [entry["filename"] for entry in entries] == ["120100.csv", "120100-2.csv", "120000.csv"]
     assert entries[0]["size"] == (root / entries[0]["path"]).stat().st_size
+
+
+@pytest.mark.parametrize("mtime_s", [120.0, 5e9])
+def test_a_zip_of_files_from_before_the_clock_was_set(root, mtime_s):
+    known = sensor_files.names(root)[:1]
+    os.utime(root / known[0], (mtime_s, mtime_s))
+    with zipfile.ZipFile(io.BytesIO(b"".join(sensor_files.zipped(root, known)))) as archive:
+        assert archive.testzip() is None
+
+
+def test_a_file_of_no_day_has_no_points(root):
+    folder = root / "2026" / "13" / "Week_1" / "40"
+    folder.mkdir(parents=True)
+    (folder / "120000.csv").write_text("a,b\n1ms,0.5\n")
+    assert sensor_files.tail(root, "2026/13/Week_1/40/120000.csv") == []

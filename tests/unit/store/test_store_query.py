@@ -103,7 +103,7 @@ def test_samples_in_columns_keep_their_peaks(query: TelemetryQuery) -> None:
 
 
 def test_a_sensor_that_is_not_there_is_named(query: TelemetryQuery) -> None:
-    with pytest.raises(StoreError, match="there are v"):
+    with pytest.raises(ValueError, match="there are v"):
         query.get_samples("w")
     with pytest.raises(ValueError, match="columns 0"):
         query.get_samples("v", columns=0)

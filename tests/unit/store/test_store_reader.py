@@ -12,7 +12,7 @@ from common import frames
 from common.errors import StoreError
 from common.store import readonly
 from common.store.items import Lost
-from common.store.reader import open_reader
+from common.store.reader import AxesChange, open_reader
 from common.store.results import Range
 from common.store.rows import INSERT
 from common.store.writer import Store
@@ -185,7 +185,7 @@ def test_no_samples(store: Store, path: Path) -> None:
 def test_a_change_of_unit_is_not_glossed_over(store: Store, maker: Any, path: Path) -> None:
     store.commit([*ramp(maker, 2), *ramp(maker, 2, unit="m/s2")])
     with open_reader(path) as reader:
-        with pytest.raises(StoreError, match="unit"):
+        with pytest.raises(AxesChange, match="unit"):
             reader.samples("v")
         assert {block.unit for block in reader.blocks("v")} == {"g", "m/s2"}
 
@@ -263,3 +263,26 @@ def test_lifetime_total_of_no_database(path: Path) -> None:
     path.write_bytes(b"no database" * 100)
     with pytest.raises(StoreError):
         readonly.lifetime_total(path, "import")
+
+
+def test_what_only_may_reach_into_the_range_does_not_count(store: Store, path: Path, maker: Any) -> None:
+    store.commit(ramp(maker, 2))
+    later = maker.samples(
+        n=1, t=T + 10 * S, mono=10 * S, axes=["x", "y"], values=b"\x01\x00\x02\x00", unit="m/s2", dt_ns=STEP
+    )
+    store.commit([later])
+    with open_reader(path) as reader:
+        with pytest.raises(AxesChange):
+            reader.samples("v")
+        assert reader.samples("v", Range(from_ns=T + 10 * S)).unit == "m/s2"
+        assert len(reader.samples("v", Range(to_ns=T + 10 * S)).t_ns) == 160
+
+
+def test_the_newest_are_found_page_by_page(store: Store, path: Path, maker: Any, monkeypatch: Any) -> None:
+    for frame in ramp(maker, 9):
+        store.commit([frame])
+    monkeypatch.setattr("common.store.reader._PAGE", 2)
+    with open_reader(path) as reader:
+        assert reader.samples("v", Range(last=250)).values[:, 0].tolist() == [i / 2 for i in range(470, 720)]
+        assert len(reader.samples("v", Range(last=10_000)).t_ns) == 720
+        assert len(reader.samples("v", Range(last=0)).t_ns) == 0
