@@ -394,3 +394,19 @@ def test_what_a_killed_export_left_goes_with_the_next(tmp_path: Path) -> None:
     with writers.Output(tmp_path / "a.csv", "csv", [pages.Column("n", "INTEGER", None)]) as output:
         output.rows([(1,)])
     assert {path.name for path in tmp_path.iterdir()} == {"a.csv", other.name, living.name}
+
+
+@pytest.mark.parametrize(
+    ("words", "out", "why"),
+    [
+        (["system_events"], "x.txt", "csv files end in .csv"),
+        (["--format", "json", "pulses"], "x.csv", "json files end in .json"),
+        (["pulses", "system_events"], "x.csv", "one table alone"),
+    ],
+)
+def test_a_name_that_is_hardly_meant_for_a_folder(
+    words: list[str], out: str, why: str, db: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["export", "--db", str(db), *words, "--out", str(tmp_path / out)]) == 2
+    assert why in capsys.readouterr().err
+    assert not (tmp_path / out).exists()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from common import frames
-from common.cli import tail, tail_plot
+from common.cli import tail, tail_plot, tail_text
 from common.cli.main import parser
 from common.cli.tail_plot import _lanes, _Line, _scale, _strokes, _wanted
 from common.cli.tail_rates import Rates
@@ -232,3 +232,11 @@ def test_without_plotext_one_line_names_the_extra(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(__import__("sys").modules, "plotext", None)
     with pytest.raises(tail.RigbusError, match=r"needs plotext: .*\[plot\]"):
         tail_plot.Plot(["pulse/"], {}, 30.0)
+
+
+def test_what_others_wrote_gives_the_terminal_no_orders() -> None:
+    frame = frames.WebRequest(
+        node="n", src="web", run="0" * 16, seq=1, t=1, endpoint="/\x1b]0;mine\x07\nnext", method="GET", ok=1
+    )
+    told = tail_text.line("app/web_request/", frame)
+    assert not any(c in told for c in "\x1b\x07\n")
