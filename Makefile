@@ -1,4 +1,5 @@
-# rigbus: `make help` lists what there is. Everything runs in .venv; nothing is installed outside it but by test-deps.
+# rigbus: `make help` lists what there is. Everything runs in .venv; only install (as root) and test-deps
+# change anything outside of it.
 SHELL := /bin/bash
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
   $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && { echo $$p; break; }; done)
@@ -6,7 +7,7 @@ BIN := .venv/bin
 PYTEST_ARGS ?=
 SERVERS := $(CURDIR)/.venv/servers
 
-.PHONY: help setup run test test-deps lint bench lab setup-influxdb verify delete-buckets clean
+.PHONY: help setup install uninstall deploy run test test-deps lint bench lab setup-influxdb verify delete-buckets clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -39,6 +40,15 @@ help: ## show this list
 
 setup: .venv/.run ## the environment in .venv (run and test do it by themselves)
 
+install: ## sudo make install: services that start at boot; without sudo: .venv and .env in this checkout
+	@scripts/install.sh
+
+uninstall: ## take the services away (root); data and configuration stay, but with PURGE=1
+	@scripts/uninstall.sh
+
+deploy: ## HOST=pi.local USER=pi: copy this checkout there and install it; shows first what would change
+	@scripts/deploy.sh
+
 run: .venv/.run ## the rig on simulated devices, until Ctrl-C; prints the address of its page
 	@exec $(BIN)/rigbus run
 
@@ -60,7 +70,7 @@ lab: .venv/.dev ## the hardware tests, in a virtual machine with kernel GPIO
 setup-influxdb: .venv/.influx ## buckets, Flux tasks and tokens in the InfluxDB of .env; mends what is missing
 	@$(BIN)/rigbus influx setup --save
 
-verify: .venv/.influx ## what is there and works, and what mends the rest: devices, InfluxDB
+verify: .venv/.influx ## what is there and works, and what mends the rest: devices, services, InfluxDB
 	@$(BIN)/rigbus doctor --influx
 
 delete-buckets: .venv/.influx ## delete those buckets with all data, after the word DELETE

@@ -1,8 +1,29 @@
 """sd_notify, by the datagram itself: it never blocks (a full socket once hung a prototype for ten minutes)."""
 
+import math
 import os
 import socket
 import time
+
+
+class Rounds:
+    """Whether a thread still goes round: it says so by `turn`, and by `idle` where it waits for others, for ever."""
+
+    def __init__(self, most_s: float) -> None:
+        """most_s: how long a round may take."""
+        self._most_s = most_s
+        self.turn()
+
+    def turn(self, more_s: float = 0.0) -> None:
+        """A round begins, which may take so much longer."""
+        self._until = time.monotonic() + self._most_s + more_s
+
+    def idle(self) -> None:
+        self._until = math.inf
+
+    @property
+    def alive(self) -> bool:
+        return time.monotonic() < self._until
 
 
 class Notifier:
@@ -16,6 +37,13 @@ class Notifier:
         # under half of the limit, so that one late beat does not kill the daemon
         self._beat_s = watchdog_us / 1e6 / 3 if watchdog_us else 0.0
         self._next_beat = 0.0
+        self._is_patient = False
+        self.watched: dict[str, Rounds] = {}  # threads without which there is no beat, by name
+
+    @property
+    def listens(self) -> bool:
+        """Whether systemd started this process, and wants to hear how it is."""
+        return self._socket is not None
 
     def send(self, *lines: str) -> None:
         """For example send("READY=1", "STATUS=800.0 Hz, 0 lost"). Lost where the receiver is full."""
@@ -26,11 +54,27 @@ class Notifier:
         except OSError:
             pass
 
-    def progress(self) -> None:
-        """Call where work is done: WATCHDOG=1 comes from progress only, and not more often than it needs."""
+    def be_patient(self, seconds: float) -> None:
+        """The next beat may take so long."""
+        if self._beat_s:
+            self._is_patient = True
+            self.send(f"WATCHDOG_USEC={round(seconds * 1e6)}")
+
+    def progress(self) -> list[str]:
+        """Call where work is done: WATCHDOG=1 comes from progress only, and not more often than it needs.
+
+        Returns the names of watched threads that hang: while there are any, systemd hears nothing.
+        """
         if not self._beat_s:
-            return
+            return []
         now = time.monotonic()
-        if now >= self._next_beat:
-            self._next_beat = now + self._beat_s
-            self.send("WATCHDOG=1")
+        if now < self._next_beat:
+            return []
+        if hung := [name for name, rounds in self.watched.items() if not rounds.alive]:
+            return hung
+        self._next_beat = now + self._beat_s
+        if self._is_patient:
+            self._is_patient = False
+            self.send(f"WATCHDOG_USEC={round(self._beat_s * 3e6)}")
+        self.send("WATCHDOG=1")
+        return []

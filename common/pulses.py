@@ -19,7 +19,7 @@ class EdgeFilter:
 
     def __init__(self, min_interval_ns: int, settled_ns: int) -> None:
         """settled_ns: edges before this stamp are phantoms of the line's request."""
-        self._min_interval_ns, self._settled_ns = min_interval_ns, settled_ns
+        self.min_interval_ns, self._settled_ns = min_interval_ns, settled_ns
         self._last_ns: int | None = None
 
     def take(self, t_ns: Sequence[int]) -> Accepted:
@@ -27,7 +27,7 @@ class EdgeFilter:
         edges: list[int] = []
         last = self._last_ns
         for t in t_ns:
-            if t >= self._settled_ns and (last is None or t - last >= self._min_interval_ns):
+            if t >= self._settled_ns and (last is None or t - last >= self.min_interval_ns):
                 edges.append(t)
                 last = t
         self._last_ns = last

@@ -1,5 +1,6 @@
 """Timing: affinity, real-time priority, locked memory, and a paced loop. All of it falls back with one log line."""
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -7,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from common.frames import Lateness
 from common.log import Log
 
+_GIVEN = os.sched_getaffinity(0)  # the CPUs that the process may use by its start
 _MCL_CURRENT, _MCL_FUTURE, _MCL_ONFAULT = 1, 2, 4
 
 
@@ -15,24 +17,39 @@ def pin(cpu: str | int | Sequence[int], src: str, log: Log) -> list[int]:
 
     "auto" pins nothing below 4 cores; from there on `highspeed` gets the last core and the others stay off it.
     """
-    if cpu == "none":
+    wanted = _wanted(cpu, src)
+    if not wanted:
         return []
-    have = os.cpu_count() or 1
-    if cpu == "auto":
-        if have < 4:
-            return []
-        wanted = [have - 1] if src == "highspeed" else list(range(have - 1))
-    else:
-        assert not isinstance(cpu, str)
-        wanted = [cpu] if isinstance(cpu, int) else list(cpu)
     import psutil  # here: a daemon that is not pinned does without it
 
     try:
         psutil.Process().cpu_affinity(wanted)
     except (ValueError, OSError, psutil.Error):
-        log.warning("not pinned: no such CPU here", cpu=wanted, cpus=have)
+        log.warning("not pinned: no such CPU here", cpu=wanted, cpus=os.cpu_count())
         return []
     return wanted
+
+
+def pin_again(cpu: str | int | Sequence[int], src: str, log: Log) -> None:
+    """The same for a process that runs, with all its threads; where it is not to be pinned it gets back what it had."""
+    wanted = _wanted(cpu, src) or sorted(_GIVEN)
+    try:
+        for thread in os.listdir("/proc/self/task"):
+            with contextlib.suppress(ProcessLookupError):  # it has just ended
+                os.sched_setaffinity(int(thread), wanted)
+    except (ValueError, OSError):
+        log.warning("not pinned: no such CPU here", cpu=wanted, cpus=os.cpu_count())
+
+
+def _wanted(cpu: str | int | Sequence[int], src: str) -> list[int]:
+    """[]: unpinned."""
+    have = os.cpu_count() or 1
+    if cpu == "none" or (cpu == "auto" and have < 4):
+        return []
+    if cpu == "auto":
+        return [have - 1] if src == "highspeed" else list(range(have - 1))
+    assert not isinstance(cpu, str)
+    return [cpu] if isinstance(cpu, int) else list(cpu)
 
 
 def set_fifo(priority: int, log: Log) -> bool:

@@ -4,7 +4,7 @@ import os
 import resource
 import select
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,30 +22,48 @@ from common.journal.entries import Limits
 from common.journal.journal import Journal
 from common.journal.recover import open_journal
 from common.log import Log
-from common.notify import Notifier
+from common.log_events import LogEvent
+from common.notify import Notifier, Rounds
 from common.paths import Folders, Lock
-from common.realtime import Pace
+from common.realtime import Pace, pin_again
+from common.reload import Reload
 from common.secrets import Secrets
+from common.status_line import StatusLine
 
 _PAGE = resource.getpagesize()
+CLEAN_STOP = "it had been stopped"  # detail of the time that a daemon was down, where it was not killed
+_AWAY_S = 30.0  # a device that is not there is looked for again so much later
 
 
 class Runtime:
     """A daemon's way to the rig: publish, lose, pace, commands. Made by `entry`, closed when run() returns."""
 
     def __init__(
-        self, src: str, config: Config, folders: Folders, log: Log, *, journaled: bool, secrets: Secrets | None = None
+        self,
+        src: str,
+        config: Config,
+        folders: Folders,
+        log: Log,
+        *,
+        journaled: bool,
+        secrets: Secrets | None = None,
+        read_config: Callable[[], Config] | None = None,
     ) -> None:
+        """read_config: the configuration as it stands in the files now, for `reload`. Raises ConfigError."""
         self.src, self.config, self.folders, self.log = src, config, folders, log
         self.secrets = secrets or Secrets(folders.data / ".env")
         self.node = config.node
         self.run_id = os.urandom(8).hex()
         self.context: zmq.Context[Any] = zmq.Context()
         self.notifier = Notifier()
+        self.reload = Reload(src, config, read_config or (lambda: config), self.notifier, log)
+        self.reload.add(self._take)
         self.pace = Pace(self.wait)
         self.status = ""
         self.details: dict[str, Any] = {}  # further fields of ctl `status`; replace it whole, another thread reads it
         self.stopping = False
+        self._ready = False
+        self._status_line = StatusLine(self.notifier)
         self._stop_fd = os.eventfd(0, os.EFD_NONBLOCK)
         self._poll = select.poll()
         self._poll.register(self._stop_fd, select.POLLIN)
@@ -70,6 +88,8 @@ class Runtime:
             self.context, folders.bus_in, node=self.node, src=src, run=self.run_id, log=log,
             health=self._make_health, journal=self.journal, counter=self._counter,
         )  # fmt: skip
+        self.watch("writer", self._publisher.rounds)
+        self.watch("ctl", self._ctl.rounds)
         self._handlers["status"] = self._status
         self._ctl.starting = True
 
@@ -111,6 +131,7 @@ class Runtime:
         self, stream: str, unit: Any, count: int | None, cause: str, *, from_t: int, to_t: int, detail: str = ""
     ) -> None:
         """Accounts for data that never became a frame; count None: nobody can know."""
+        self._status_line.lose(unit, count, cause)
         self.publish(Loss(stream=stream, unit=unit, count=count, cause=cause, from_t=from_t, to_t=to_t, detail=detail))
 
     def mark_down_time(self, stream: str, unit: Any, untold_s: float = 0.0) -> None:
@@ -122,7 +143,8 @@ class Runtime:
         if since and self._killed_born_ns:
             since = min(since, max(self._killed_born_ns, since - round(untold_s * 1e9)))
         if since:
-            self.lose(stream, unit, None, "down", from_t=since, to_t=clock.wall_ns())
+            how = "" if self._killed_born_ns else CLEAN_STOP
+            self.lose(stream, unit, None, "down", from_t=since, to_t=clock.wall_ns(), detail=how)
 
     def lifetime_total(self, channel: str) -> int:
         """The journal's lifetime count; where it is new or damaged the store is asked once, and the ledger says so."""
@@ -149,22 +171,76 @@ class Runtime:
 
     def wait(self, seconds: float) -> bool:
         """Sleeps, wakes at once on SIGTERM; True when the daemon is to stop."""
-        self._ctl.starting = False  # a daemon that paces has told its commands
+        self._begun()
         if seconds > 0 and not self.stopping:
             self._poll.poll(seconds * 1000)
+        if not self.stopping:
+            self.reload.look()
         return self.stopping
 
     def every(self, period_s: float) -> Iterator[int]:
         """Deadlines (CLOCK_MONOTONIC ns) without drift until the daemon is to stop; missed ones are counted."""
-        self._ctl.starting = False
+        self._begun()
         for deadline in self.pace.ticks(period_s):
-            self.notifier.progress()
+            self.progress()
             yield deadline
+
+    def _begun(self) -> None:
+        """A daemon that paces has its device, and has told its commands."""
+        self._ctl.starting = False
+        self.ready()
+
+    def ready(self, patience_s: float = 0.0) -> None:
+        """Tells systemd once that this daemon has begun; patience_s: how long its first round may take."""
+        if not self._ready:
+            self._ready = True
+            self.notifier.send("READY=1")
+            self.log.noted(LogEvent.READY, "ready", run=self.run_id, node=self.node)
+            if patience_s:
+                self.notifier.be_patient(patience_s)
+
+    def watch(self, name: str, rounds: Rounds) -> None:
+        """From now on systemd's watchdog ends this process if that thread hangs."""
+        self.notifier.watched[name] = rounds
+
+    def progress(self) -> None:
+        """Call where work is done, where `every` does not: what keeps systemd's watchdog from ending this process."""
+        if hung := self.notifier.progress():
+            text, threads = "a thread hangs, systemd will end this process", ",".join(hung)
+            self.log.seldom("hung", text, event=LogEvent.HUNG, threads=threads)
+
+    def sit_out(self, why: str) -> None:
+        """For a daemon without its device, before it ends: under systemd it stays for a while.
+
+        So the device is looked for again and again, but seldom, and that is no crash loop.
+        """
+        if not self.notifier.listens:
+            return
+        self.say(why)
+        until = time.monotonic() + _AWAY_S
+        while time.monotonic() < until and not self.wait(1.0):
+            self.progress()
 
     def stop(self) -> None:
         """Ends run(): what a signal does."""
         self.stopping = True
         os.eventfd_write(self._stop_fd, 1)
+
+    def on_reload(self, take: Callable[[Config], None]) -> None:
+        """take(config): what is in effect from then on, where the configuration was read anew (SIGHUP).
+
+        Called in the thread that paces, within wait() or every(). See config/live.py for what it may differ in. It may
+        raise RigbusError before it has changed anything: then all stays as it was.
+        """
+        self.reload.add(take)
+
+    def _take(self, config: Config) -> None:
+        old, self.config = self.config, config
+        before, now = (getattr(getattr(c, self.src, None), "cpu", "none") for c in (old, config))
+        if before != now:
+            pin_again(now, self.src, self.log)
+        if self.journal is not None:
+            self.journal.limits = journal_limits(config.journal, self.src)[1]
 
     # ---- commands and status
 
@@ -174,9 +250,7 @@ class Runtime:
 
     def say(self, status: str) -> None:
         """What the daemon is doing, in a few words: in `rigbus status` and systemctl status."""
-        if status != self.status:
-            self.status = status
-            self.notifier.send(f"STATUS={status}")
+        self.status = status
 
     def _starting(self, _: dict[str, Any]) -> dict[str, Any]:
         raise RigbusError("starting")
@@ -197,6 +271,8 @@ class Runtime:
             self._ctl.check()
             self._cpu, self._counted = (now, cpu), (now, counts)
         frames, used, oldest = self.journal.fill() if self.journal is not None else (0, 0, 0)
+        if not peek:
+            self._status_line.tell(self.status, self.journal)
         return Health(
             last_seq=self.journal.run.last if self.journal is not None else 0,
             closed=False,
@@ -215,7 +291,7 @@ class Runtime:
 
     def close(self) -> None:
         """Drains, says `closed`, serves ctl until acknowledged or for 3 s."""
-        self.notifier.send("STOPPING=1")
+        self._status_line.stop()
         self._ctl.ending = True
         if not self._publisher.stop():
             self.log.warning("stopped before every frame was acknowledged; they stay in the journal")

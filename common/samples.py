@@ -23,7 +23,7 @@ class Framer:
     def __init__(self, rt: Runtime, cfg: HighspeedConfig, sampler: Sampler) -> None:
         self._rt, self._cfg = rt, cfg
         self.sampler = sampler  # to be replaced where it was closed and opened anew
-        self._full = max(1, round(cfg.rate_hz * cfg.frame_ms / 1e3))
+        self._full = _samples_in(cfg)
         self._pieces: list[Block] = []
         self._n = self._next_ns = 0
         self._held: Literal["paused", "stopped"] | None = None
@@ -33,6 +33,11 @@ class Framer:
         self._topic = f"samples/{cfg.name}/"
         self._sums = LossSums(self._told)
         rt.mark_down_time(self._topic, "sample", _UNTOLD_S)
+
+    def take(self, cfg: HighspeedConfig) -> None:
+        """Another `frame_ms`, from here on."""
+        self.flush()
+        self._cfg, self._full = cfg, _samples_in(cfg)
 
     def add(self, part: Block | Lost) -> None:
         """The next part of what a sampler took."""
@@ -141,3 +146,8 @@ class Framer:
 
     def _skip(self, n: int | None) -> None:
         self._skipped = None if n is None or self._skipped is None else self._skipped + n
+
+
+def _samples_in(cfg: HighspeedConfig) -> int:
+    """Of a full frame."""
+    return max(1, round(cfg.rate_hz * cfg.frame_ms / 1e3))

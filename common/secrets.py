@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from common.config.dotenv import read
+from common.config.dotenv import credential, read
 
 
 class Secret:
@@ -50,4 +50,7 @@ class Secrets:
                 found.append(((Path(folder) / name).read_text(), "systemd credentials"))
             except (OSError, UnicodeDecodeError):
                 pass
+        env = credential(self._environ)
+        if env is not None:
+            found.append((read(env).get(name, ""), "systemd credentials (env)"))
         return [*found, (read(self.file).get(name, ""), str(self.file))]

@@ -10,8 +10,10 @@ from typing import Any
 
 from common.config.load import load
 from common.config.schema import Config
-from common.errors import ConfigError, RigbusError
+from common.errors import ConfigError, DeviceMissing, RigbusError
 from common.log import Log
+from common.log_events import LogEvent
+from common.options import add_common
 from common.realtime import pin
 from common.rig import PARENT
 from common.runtime import Runtime
@@ -19,16 +21,6 @@ from common.secrets import Secrets
 
 _PR_SET_PDEATHSIG = 1
 _STACK_BYTES = 8 << 20  # msgspec goes thousands of levels deep into what a stranger sends before it refuses
-
-
-def add_common(parser: argparse.ArgumentParser, default: str | None = None) -> None:
-    """The options that every command and every daemon takes. default: argparse.SUPPRESS where they may stand before."""
-    for option, metavar, told in (
-        ("--config", "FILE", "configuration (default: see docs/config.md)"),
-        ("--data", "DIR", "data folder: the store, journals on disk, counters"),
-        ("--run-dir", "DIR", "run folder: sockets, journals in memory"),
-    ):
-        parser.add_argument(option, metavar=metavar, help=told, default=default)
 
 
 def entry(
@@ -43,13 +35,16 @@ def entry(
 
     section picks the daemon's part of the configuration; None there is a user's mistake (exit 78).
     """
+    early: list[int] = []  # a stop or a reload that comes while the daemon starts is obeyed when it has
+    for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda signum, _: early.append(signum))
+    signal.siginterrupt(signal.SIGHUP, False)  # no call of a driver is to fail by it
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])  # see daemons/__init__.py
     parser = argparse.ArgumentParser(prog=f"python -m daemons.{src}", description=doc)
     add_common(parser)
     args = parser.parse_args()
     log = Log(src)
-    early: list[int] = []  # a stop that comes while the daemon starts is obeyed when it has
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda signum, _: early.append(signum))
+    log.noted(LogEvent.START, "starts")
     _end_with_supervisor()
     try:
         loaded = load(args.config)
@@ -61,24 +56,40 @@ def entry(
         folders = loaded.folders(args.data, args.run_dir)
         threading.stack_size(_STACK_BYTES)
         pin(cfg.cpu, src, log)
-        rt = Runtime(src, config, folders, log, journaled=journaled, secrets=Secrets(loaded.env_file))
+        rt = Runtime(
+            src, config, folders, log, journaled=journaled, secrets=Secrets(loaded.env_file),
+            read_config=lambda: load(args.config).config,
+        )  # fmt: skip
     except RigbusError as e:
-        log.error(str(e))
+        log.error(str(e), event=_event_of(e))
         return e.exit_code
     code = 0
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: rt.stop())
-    if early:
-        rt.stop()
+    for number, obey in ((signal.SIGHUP, rt.reload.ask), (signal.SIGTERM, rt.stop), (signal.SIGINT, rt.stop)):
+        signal.signal(number, lambda *_, obey=obey: obey())
+        if number in early:
+            obey()
+    signal.siginterrupt(signal.SIGHUP, False)
     try:
-        rt.notifier.send("READY=1")
         run(rt, cfg)
     except RigbusError as e:
-        log.error(str(e))
+        log.error(str(e), event=_event_of(e))
         code = e.exit_code
+        if isinstance(e, DeviceMissing):
+            rt.sit_out(str(e))
+            code = 0 if rt.stopping else code
+    except BaseException as e:
+        log.noted(LogEvent.FAILED, "a fault of the daemon", warn=True, error=f"{type(e).__name__}: {e}")
+        raise
     finally:
         rt.close()
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the interpreter's end would set it back to what kills
+    log.noted(LogEvent.STOP, "stopped", code=code, run=rt.run_id)
     return code
+
+
+def _event_of(e: RigbusError) -> LogEvent:
+    kinds = {ConfigError: LogEvent.CONFIG_REFUSED, DeviceMissing: LogEvent.DEVICE_LOST}
+    return kinds.get(type(e), LogEvent.FAILED)
 
 
 def _end_with_supervisor() -> None:

@@ -33,11 +33,16 @@ class Process:
 
     def start(self) -> None:
         command = [sys.executable, "-m", self.daemon.module, *self._args]
-        # a session of its own: Ctrl-C in the terminal must reach the supervisor alone, which knows the order
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace",
-            start_new_session=True, env={**os.environ, PARENT: str(os.getpid())},
-        )  # fmt: skip
+        # blocked, and so inherited: a reload that comes before the daemon can take it waits, and does not end it
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, [] if self.daemon.serves else [signal.SIGHUP])
+        try:
+            # a session of its own: Ctrl-C in the terminal must reach the supervisor alone, which knows the order
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace",
+                start_new_session=True, env={**os.environ, PARENT: str(os.getpid())},
+            )  # fmt: skip
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         self._started = time.monotonic()
         threading.Thread(target=self._relay, args=(self._process,), daemon=True).start()
 
@@ -101,6 +106,12 @@ class Supervisor:
     def watch(self) -> None:
         for process in self.processes:
             process.watch()
+
+    def reload(self) -> None:
+        """The daemons read their configuration anew; simulated peers keep theirs."""
+        for process in self.processes:
+            if not process.daemon.serves:
+                process.signal(signal.SIGHUP)
 
     def stop(self) -> None:
         """Publishers, simulated peers, the sink, the forwarder; each stage has its bound, what exceeds it is killed."""

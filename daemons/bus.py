@@ -2,7 +2,8 @@
 
 import sys
 import threading
-from typing import Any
+import time
+from typing import Any, Self
 
 import zmq
 
@@ -11,8 +12,10 @@ from common.errors import RigbusError
 from common.paths import endpoint, inode_of, open_to_group
 from common.runtime import Runtime
 from common.service import entry
+from common.topics import TOPICS
 
 _HWM = 2000
+_SILENT_S = 5.0
 
 
 def run(rt: Runtime, cfg: BusConfig) -> None:
@@ -33,8 +36,9 @@ def run(rt: Runtime, cfg: BusConfig) -> None:
     thread = threading.Thread(target=_forward, args=(front, back), name="proxy", daemon=True)
     thread.start()
     inodes = [inode_of(path) for path in paths]
-    while thread.is_alive() and inodes == [inode_of(path) for path in paths] and not rt.wait(1.0):
-        rt.notifier.progress()
+    with Heard(rt) as heard:
+        while thread.is_alive() and inodes == [inode_of(path) for path in paths] and not rt.wait(1.0):
+            heard.look()
     rt.wait(0.2)  # the rest of what publishers sent at their stop
     context.term()
     thread.join()
@@ -42,6 +46,39 @@ def run(rt: Runtime, cfg: BusConfig) -> None:
         raise RigbusError("the forwarder ended, or its socket files were removed: a new one must take its place")
     for path in paths:
         path.unlink(missing_ok=True)
+
+
+class Heard:
+    """Who is heard through the forwarder: it works where this daemon's own sign of life comes back to it."""
+
+    def __init__(self, rt: Runtime) -> None:
+        self._rt = rt
+        self._last: dict[str, float] = {}  # source → monotonic s
+        self._socket = rt.context.socket(zmq.SUB)
+        self._socket.linger = 0
+        self._socket.subscribe(TOPICS["health"].prefix)
+        self._socket.connect(endpoint(rt.folders.bus_out))
+
+    def look(self) -> None:
+        now = time.monotonic()
+        try:
+            for _ in range(_HWM):
+                topic, *_ = self._socket.recv_multipart(zmq.NOBLOCK)
+                if len(self._last) < _HWM:
+                    self._last[topic.split(b"/")[1].decode(errors="replace")] = now
+        except zmq.Again:
+            pass
+        self._last = {src: at for src, at in self._last.items() if now - at < _SILENT_S}
+        if self._rt.src in self._last:
+            self._rt.progress()
+        others = ", ".join(sorted(self._last.keys() - {self._rt.src}))
+        self._rt.say(f"forwards for {others or 'nobody yet'}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._socket.close()
 
 
 def _forward(front: zmq.Socket[bytes], back: zmq.Socket[bytes]) -> None:

@@ -10,7 +10,7 @@ from common.arm.ledger import Ledger
 from common.arm.network import dropped_datagrams
 from common.arm.recorder import FEEDBACK_STREAM, Recorder
 from common.arm.tracker import Tracker
-from common.config.schema import DdsConfig
+from common.config.schema import Config, DdsConfig
 from common.errors import RigbusError
 from common.latch import Latch
 from common.runtime import Runtime
@@ -49,7 +49,16 @@ def run(rt: Runtime, cfg: DdsConfig) -> None:
         lock, sockets = threading.RLock(), Sockets(rt)
         recorder = Recorder(rt, ledger, tracker, lock)
         desk = Desk(rt, cfg, bridge, ledger, tracker, recorder, latch, lock)
+        rt.watch("dds", bridge.rounds)
+        rt.watch("desk", desk.rounds)
         bridge.start(recorder.text, recorder.servo, recorder.lost)
+
+        def take(config: Config) -> None:
+            assert config.dds is not None
+            desk.take(config.dds)
+            tracker.stale_s = config.dds.stale_s
+
+        rt.on_reload(take)
         try:
             for beat, _ in enumerate(rt.every(_BEAT_S)):
                 bridge.check()

@@ -6,9 +6,10 @@ import sys
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from common.config.schema import GatewayConfig
-from common.errors import ConfigError, DeviceMissing
+from common.config.schema import Config, GatewayConfig
+from common.errors import ConfigError, DeviceMissing, RigbusError
 from common.runtime import Runtime, rss_bytes
+from common.secrets import Secret
 from common.service import entry
 
 _NICE = 5  # looking never hurts acquisition
@@ -34,27 +35,40 @@ def run(rt: Runtime, cfg: GatewayConfig) -> None:
     with ExitStack() as ending:
         listening = ending.enter_context(server.bind(cfg.host, cfg.port))
         is_local = server.is_loopback(listening)
-        secrets = (rt.secrets.get(name) for name in ("RIGBUS_READ_TOKEN", "RIGBUS_CONTROL_TOKEN"))
-        tokens = Tokens(*secrets, is_local=is_local)
-        if not is_local and not tokens.any:
-            raise ConfigError(
-                f"gateway.host = {cfg.host!r} is for others to reach: set RIGBUS_READ_TOKEN or RIGBUS_CONTROL_TOKEN"
-            )
+        tokens = Tokens(*_secrets(rt, cfg, is_local=is_local), is_local=is_local)
         site = open_site(rt.config, cfg, rt.folders, rt.log, tokens, rt.publish)
         ending.callback(site.close)
         serving = server.Server(app.make(site), listening, rt.log, site.start)
         site.hang_up = serving.hang_up
+        for name, part in (("server", serving), ("live", site.live), ("asker", site.asker)):
+            rt.watch(name, part.rounds)
         serving.start()
         ending.callback(serving.stop)
         url = server.url_of(listening)
         rt.log.info(f"the page is at {url}" if cfg.dashboard else f"answers at {url}")
+
+        def take(config: Config) -> None:
+            tokens.take(*_secrets(rt, cfg, is_local=is_local))
+            site.take(config)
+
+        rt.on_reload(take)
         for _ in rt.every(1.0):
             memory.look(rss_bytes())
             viewers = site.viewers.count
             rt.details = {"url": url, "viewers": viewers}
             rt.say(f"{url}, {viewers} viewer{'' if viewers == 1 else 's'}")
             if not serving.alive:
-                raise DeviceMissing("the server has ended")
+                raise RigbusError("the server has ended")
+
+
+def _secrets(rt: Runtime, cfg: GatewayConfig, *, is_local: bool) -> tuple[Secret, Secret]:
+    """The tokens to look and to control. Raises ConfigError where others can ask, and there is none."""
+    read, control = rt.secrets.get("RIGBUS_READ_TOKEN"), rt.secrets.get("RIGBUS_CONTROL_TOKEN")
+    if not (is_local or read or control):
+        raise ConfigError(
+            f"gateway.host = {cfg.host!r} is for others to reach: set RIGBUS_READ_TOKEN or RIGBUS_CONTROL_TOKEN"
+        )
+    return read, control
 
 
 if __name__ == "__main__":

@@ -4,9 +4,10 @@ import sys
 import time
 
 from common import drivers
-from common.config.schema import HighspeedConfig
+from common.config.schema import Config, HighspeedConfig
 from common.drivers.samplers import Sampler
 from common.errors import RigbusError
+from common.log_events import LogEvent
 from common.realtime import lock_memory, set_fifo
 from common.runtime import Runtime
 from common.samples import Framer
@@ -25,6 +26,11 @@ class Sampling:
         self._logged, self._quiet_until_ns = False, 0
         self._framer = Framer(rt, cfg, drivers.open_sampler(cfg))
         self._tell(time.monotonic_ns())
+
+    def take(self, config: Config) -> None:
+        assert config.highspeed is not None
+        self._cfg = config.highspeed
+        self._framer.take(config.highspeed)
 
     def run(self) -> None:
         sampler: Sampler | None = self._framer.sampler
@@ -88,12 +94,14 @@ class Sampling:
         self._framer.tell(now_ns)
         if sampler.fault and not self._logged and now_ns >= self._quiet_until_ns:
             self._logged, self._quiet_until_ns = True, now_ns + _QUIET_NS
-            self._rt.log.warning("no samples", reason=sampler.fault)
+            self._rt.log.warning(
+                "no samples", event=LogEvent.DEVICE_LOST, also={"device": cfg.name}, reason=sampler.fault
+            )
         elif self._logged and not sampler.fault:
             self._logged = False
-            self._rt.log.info("samples again")
+            self._rt.log.info("samples again", event=LogEvent.DEVICE_BACK, also={"device": cfg.name})
         self._rt.details = {"state": state, "rate_hz": round(sampler.rate_hz, 3), "fault": sampler.fault}
-        doing = sampler.fault or f"{cfg.rate_hz:g} Hz nominal, driver {cfg.driver}"
+        doing = sampler.fault or f"{sampler.rate_hz:.1f} Hz, driver {cfg.driver}"
         self._rt.say(doing if state == "running" else state)
 
 
@@ -101,6 +109,7 @@ def run(rt: Runtime, cfg: HighspeedConfig) -> None:
     sys.setswitchinterval(1e-4)  # the sampling thread gets the interpreter soon after its deadline
     lock_memory(rt.log)
     sampling = Sampling(rt, cfg)
+    rt.on_reload(sampling.take)
     set_fifo(cfg.priority, rt.log)
     sampling.run()
 

@@ -5,7 +5,7 @@ import sys
 from msgspec import UNSET
 
 from common import clock, drivers
-from common.config.schema import Channel, PulseConfig
+from common.config.schema import Channel, Config, PulseConfig
 from common.drivers.edges import EdgeRead, EdgeSource
 from common.frames import Pulse
 from common.pulses import EdgeFilter
@@ -23,6 +23,9 @@ class Meter:
         self.total = rt.lifetime_total(cfg.name)
         self._last_wall_ns = clock.wall_ns()
         rt.mark_down_time(f"pulse/{cfg.name}/", "edge")
+
+    def take(self, cfg: Channel) -> None:
+        self._filter.min_interval_ns = round(cfg.min_interval_ms * 1e6)
 
     def publish(self, read: EdgeRead) -> None:
         edges, filtered = self._filter.take(read.t_ns)
@@ -53,6 +56,12 @@ class Meter:
 def run(rt: Runtime, cfg: PulseConfig) -> None:
     with drivers.open_edges(cfg) as source:
         meters = {channel.name: Meter(rt, channel, source) for channel in cfg.channel}
+
+        def take(config: Config) -> None:
+            for channel in config.pulse.channel if config.pulse else ():
+                meters[channel.name].take(channel)
+
+        rt.on_reload(take)
         for _ in rt.every(cfg.publish_every_s):
             for read in source.take():
                 meters[read.channel].publish(read)

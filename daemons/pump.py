@@ -4,7 +4,7 @@ import sys
 from contextlib import ExitStack
 
 from common import drivers
-from common.config.schema import PumpConfig
+from common.config.schema import Config, PumpConfig
 from common.drivers.steppers import Stepper
 from common.errors import ConfigError, RigbusError
 from common.latch import Latch
@@ -46,6 +46,18 @@ def run(rt: Runtime, cfg: PumpConfig) -> None:
         pumps = {p.name: Pump(p, steppers[p.name], progress[p.name], cfg.priority, rt.log) for p in cfg.pump}
         desk = Desk(rt, cfg, pumps, Records(folder / "pump.db"))
         ops = Ops(rt, cfg, pumps, desk, latch)
+        rt.watch("desk", desk.rounds)
+        for pump in pumps.values():
+            rt.watch(f"pump {pump.cfg.name}", pump.rounds)
+
+        def take(config: Config) -> None:
+            """A run that is under way has its plan; what is taken is for the next one."""
+            assert config.pump is not None
+            check(config.pump, steppers)
+            for cfg_of_pump in config.pump.pump:
+                pumps[cfg_of_pump.name].cfg = cfg_of_pump
+
+        rt.on_reload(take)
         try:
             for _ in rt.every(_BEAT_S):
                 ops.beat()

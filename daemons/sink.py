@@ -16,6 +16,7 @@ from common.sinks.outputs import Outputs
 from common.sinks.quarantine import Desk
 from common.store.writer import Store
 
+_OPEN_S = 3600.0  # for the store to be migrated and checked, until systemd takes it for a hang
 _NAP_S = 0.25  # frames wait in the socket meanwhile: one wake-up takes them all
 _DRAIN_S = 1.0  # at the stop: for what is published and not yet here
 _DELIVER_S = 1.0  # at the stop: for outputs to write what is stored; what they do not waits in the store
@@ -24,6 +25,9 @@ _DELIVER_S = 1.0  # at the stop: for outputs to write what is stored; what they 
 def run(rt: Runtime, cfg: SinkConfig, clocks: Clock = clock) -> None:
     gc.freeze()  # what the imports made lives for ever
     gc.set_threshold(100_000, 50, 1000)  # items wait by the ten thousand and hold no cycles: do not walk them again
+    # frames must not wait for the store, which may take long to migrate: they are safe in the journals
+    rt.ready(_OPEN_S)
+    rt.say("opening the store")
     with ExitStack() as ending:  # whatever is raised: a socket that is left open would keep the process from ending
         store = Store.open(str(rt.folders.store), cfg.synchronous)
         ending.callback(store.close)
@@ -37,15 +41,16 @@ def run(rt: Runtime, cfg: SinkConfig, clocks: Clock = clock) -> None:
         ending.callback(desk.close)
         for op, handler in desk.handlers().items():
             rt.on(op, handler)
+        rt.on_reload(committer.take)
         while not rt.stopping:
-            if intake.step(0.05 if intake.catching_up else 0.5) < 100 and not intake.catching_up:
-                rt.wait(_NAP_S)
+            is_idle = intake.step(0.05 if intake.catching_up else 0.5) < 100 and not intake.catching_up
+            rt.wait(_NAP_S if is_idle else 0)
             if committer.due():
                 committer.commit()
                 committer.report()
             committer.between()
             desk.work(store, outputs)
-            rt.notifier.progress()
+            rt.progress()
         end = time.monotonic() + _DRAIN_S
         while time.monotonic() < end and (intake.step(0.05) or not intake.settled):
             pass

@@ -28,11 +28,12 @@ from common.arm.messages import JOINTS
 from common.arm.network import cyclone_xml
 from common.config.schema import DdsConfig
 from common.errors import DeviceMissing, RigbusError
+from common.notify import Rounds
 
 # Angles, state and acknowledgements share one topic without keys: a reader that keeps 1 loses what comes together.
 DEPTH = 1000
 _SETTLED_S = 1.0
-_FOR_EVER = duration(weeks=99999)
+_WAIT, _ROUND_S = duration(seconds=10), 60.0
 
 # best effort matches every writer; a reliable reader would not hear one that is best effort
 _READER = (Policy.Reliability.BestEffort, Policy.History.KeepLast(DEPTH))
@@ -93,6 +94,7 @@ class Bridge:
             where = f"domain {cfg.domain} on {cfg.interface}"
             raise DeviceMissing(f"dds: {where}: CycloneDDS cannot be started: {e.msg or e}") from None
         self._stopping = False
+        self.rounds = Rounds(_ROUND_S)  # of the receiving thread
         self._fault: BaseException | None = None
         self._thread: threading.Thread | None = None
 
@@ -135,7 +137,8 @@ class Bridge:
     def _receive(self, on_text: OnText, on_servo: OnServo, lost: OnLoss) -> None:
         try:
             while not self._stopping:
-                self._waitset.wait(_FOR_EVER)
+                self.rounds.turn()
+                self._waitset.wait(_WAIT)
                 for topic, reader in self._readers.items():
                     self._sweep(topic, reader, on_text, on_servo, lost)
         except BaseException as e:

@@ -24,6 +24,8 @@ from common.config.schema import DdsConfig
 from common.errors import RigbusError
 from common.frames import Event
 from common.latch import CONFIRM, Latch, Unlock, reason_of
+from common.log_events import LogEvent
+from common.notify import Rounds
 from common.runtime import Runtime
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 OPS = ("send", "joint", "joints", "enable", "release", "power", "zero")
 _WAITING = 16
 _COMMIT_S = 1.0  # the journal must hold an intent by then
+_ROUND_S = 60.0
 NOT_STOPPED = (
     "no further command is sent; a move under way goes on to its target, the arm stays powered, and other programs on "
     "its network can still command it: only its power supply stops it, and then it falls"
@@ -77,6 +80,7 @@ class Desk:
         rt.on("estop", self._estop)
         rt.on("unlock", self._unlock)
         self._queue: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self.rounds = Rounds(_ROUND_S)
         self._thread = threading.Thread(target=self._work, name="desk", daemon=True)
         self._thread.start()
 
@@ -129,7 +133,7 @@ class Desk:
             self.reason = reason if fresh else self.reason
         self.save()
         if fresh:
-            self._rt.log.warning("emergency stop", reason=reason)
+            self._rt.log.warning("emergency stop", event=LogEvent.ESTOP, reason=reason)
             event = Event(event_type="estop", source="dds", detail=f"{reason}; {NOT_STOPPED}", level="warning")
             self._rt.publish(event)
         return {"locked": True, "saved": self._saved, "detail": NOT_STOPPED}
@@ -141,7 +145,10 @@ class Desk:
             self._saved = True
         except OSError as e:
             self._saved = False
-            self._rt.log.seldom("latch", "the lock is not on the disk, it is tried again", reason=e.strerror)
+            self._rt.log.seldom(
+                "latch", "the lock is not on the disk, it is tried again",
+                event=LogEvent.LATCH_UNSAVED, reason=e.strerror,
+            )  # fmt: skip
 
     def _unlock(self, request: Reply) -> Reply:
         if msgspec.convert(request, Unlock).confirm != CONFIRM:
@@ -152,11 +159,15 @@ class Desk:
             except OSError as e:
                 raise RigbusError(f"locked: {self._latch.path} cannot be removed: {e.strerror}") from None
             self.locked, self._saved = False, True
-            self._rt.log.warning("unlocked")
+            self._rt.log.warning("unlocked", event=LogEvent.UNLOCKED)
             self._rt.publish(Event(event_type="unlocked", source="dds"))
         return {"locked": False}
 
     # ---- in the main thread
+
+    def take(self, cfg: DdsConfig) -> None:
+        """Commands that come from here on go by it."""
+        self._cfg = cfg
 
     def look(self) -> None:
         """A lock that somebody else has set counts; one that is not on the disk is tried again."""
@@ -164,7 +175,7 @@ class Desk:
             with self._gate:
                 self._stops += 1
                 self.locked, self.reason = True, self._latch.reason()
-            self._rt.log.warning("emergency stop", reason=self.reason)
+            self._rt.log.warning("emergency stop", event=LogEvent.ESTOP, reason=self.reason)
         elif self.locked and not self._saved:
             self.save()
 
@@ -177,8 +188,11 @@ class Desk:
     # ---- in the desk's thread
 
     def _work(self) -> None:
+        self.rounds.idle()
         while (work := self._queue.get()) is not None:
+            self.rounds.turn()
             work()
+            self.rounds.idle()
 
     def _send(self, order: Order, command_id: str, correlation_id: str, force: bool, stops: int) -> Reply:
         """The whole way of one command; the reply comes when it has left. Raises RigbusError where it did not."""

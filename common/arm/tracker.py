@@ -34,7 +34,7 @@ class _Move:
 class Tracker:
     def __init__(self, stale_s: float, judged: Sequence[int]) -> None:
         """judged: the joints whose angles and targets are in one unit, so that they can be compared."""
-        self._stale_ns, self._judged = round(stale_s * 1e9), frozenset(judged)
+        self.stale_s, self._judged = stale_s, frozenset(judged)
         self._moves: list[_Move] = []
         self._seen = 0
         self._begin_ns: int | None = None
@@ -74,7 +74,7 @@ class Tracker:
         late = [move for move in self._moves if now_ns >= move.until_ns]
         self._moves = [move for move in self._moves if move not in late]
         since_ns = self._begin_ns if self._angles_ns is None else self._angles_ns
-        if now_ns - since_ns > self._stale_ns:
+        if now_ns - since_ns > self.stale_s * 1e9:
             self.fresh = False
         elif self._angles_ns is not None:
             self.fresh = True

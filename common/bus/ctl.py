@@ -15,6 +15,7 @@ from common.errors import RigbusError
 from common.journal.journal import Journal
 from common.journal.replay import Hints, replay
 from common.log import Log
+from common.notify import Rounds
 from common.paths import endpoint, inode_of, open_to_group
 
 # A reply that needs time is a Future: it is sent when that is done, and others are answered meanwhile. Who returns
@@ -23,6 +24,7 @@ Handler = Callable[[dict[str, Any]], "dict[str, Any] | Future[dict[str, Any]]"]
 _ALWAYS = ("runs", "replay", "ack", "status", "estop")
 MAX_REQUEST = 1 << 20
 MAX_FRAMES = 10_000
+_ROUND_S = 60.0
 _WAKE = "inproc://ctl-stop"  # stop() comes in as one more peer: no time-outs, no wake-ups while nobody asks
 
 
@@ -47,6 +49,7 @@ class CtlServer:
         self.starting = False  # not all ops may be there yet
         self.ending = False  # what acts is refused; what is stored may still be asked
         self._done: deque[tuple[list[bytes], Any, Future[dict[str, Any]]]] = deque()
+        self.rounds = Rounds(_ROUND_S)
         self._token = os.urandom(16)  # a message that nobody else can send
         self._socket = context.socket(zmq.ROUTER)
         self._socket.linger = 0
@@ -89,7 +92,9 @@ class CtlServer:
 
     def _serve(self) -> None:
         while True:
+            self.rounds.idle()
             parts = self._socket.recv_multipart()
+            self.rounds.turn()
             # stop(), check() or a reply that is done: nothing else ends this loop, so that none waits in vain
             if parts[-1] == self._token:
                 if self._stop:
@@ -171,7 +176,7 @@ class CtlServer:
         if isinstance(e, RigbusError):
             return _error(request_id, "refused", str(e))
         # a handler's fault must not end the thread that serves replay
-        self._log.error("ctl request failed", error=f"{type(e).__name__}: {e}")
+        self._log.seldom(f"failed {type(e).__name__}", "ctl request failed", error=f"{type(e).__name__}: {e}")
         return _error(request_id, "failed", f"{type(e).__name__}: {e}")
 
 

@@ -14,6 +14,8 @@ from common.journal.counter import Counter
 from common.journal.entries import Entry, Gap
 from common.journal.journal import Journal
 from common.log import Log
+from common.log_events import LogEvent
+from common.notify import Rounds
 from common.paths import endpoint
 from common.topics import row_of, topic_of
 
@@ -23,6 +25,7 @@ QUEUE_FRAMES = 8192
 QUEUE_BYTES = 8 << 20
 HWM = 2000  # a burst fits; what drops is replayed
 _MAX_BATCH = 1000
+_ROUND_S = 60.0  # a card may stall for long; to end a writer that waits for it loses what is queued
 
 
 class Publisher:
@@ -53,6 +56,7 @@ class Publisher:
         self._wake = threading.Event()
         self._stopping = False
         self.closed = False
+        self.rounds = Rounds(_ROUND_S)  # of the writer thread
         self._blocked = False
         self._socket = context.socket(zmq.PUB)
         self._socket.sndhwm = HWM
@@ -150,6 +154,7 @@ class Publisher:
     def _write_loop(self) -> None:
         next_second = drained = time.monotonic()
         while not self._stopping:
+            self.rounds.turn()
             self._wake.wait(max(0.0, next_second - time.monotonic()))
             if self._wake.is_set():
                 if time.monotonic() - drained < ALONE_S:
@@ -185,18 +190,28 @@ class Publisher:
             if taken < len(batch):
                 if not self._blocked:
                     self._blocked = True
-                    self._log.error("journal has no room: frames wait, then numbers are lost", folder=journal.folder)
+                    self._log.error(
+                        "journal has no room: frames wait, then numbers are lost",
+                        event=LogEvent.JOURNAL_FULL, folder=journal.folder,
+                    )  # fmt: skip
                 return
         if self._blocked:
             self._blocked = False
-            self._log.info("journal has room again")
+            self._log.info("journal has room again", event=LogEvent.JOURNAL_OK)
         self._announce()
 
     def _announce(self) -> None:
         """Tells subscribers of ranges of frames that are lost. Informative: the journal's own record is what counts."""
         for run_id, loss in self._journal.take_news() if self._journal is not None else ():
             count = loss.to_seq - loss.from_seq + 1
-            self._log.seldom(f"lost {loss.cause}", "frames are lost", run=run_id, cause=loss.cause, count=count)
+            self._log.seldom(
+                f"lost {loss.cause}",
+                "frames are lost",
+                event=LogEvent.FRAMES_LOST,
+                run=run_id,
+                cause=loss.cause,
+                count=count,
+            )
             self.publish(
                 Loss(
                     stream="*", unit="frame", count=count, cause=loss.cause, run_of=run_id,

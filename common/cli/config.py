@@ -59,7 +59,9 @@ def _enabled(args: argparse.Namespace, loaded: Loaded) -> int:
     if args.daemon not in daemons():
         print(f"{args.daemon}: no such daemon; known: {', '.join(daemons())}", file=sys.stderr)
         return 1
-    return 0 if args.daemon in [daemon.name for daemon in rig.configured(loaded.config)] else 1
+    found = args.daemon in [daemon.name for daemon in rig.configured(loaded.config)]
+    print("yes" if found else "no")  # for units: whatever fails here ends with an exit code that is not 0, too
+    return 0 if found else 1
 
 
 def _show(args: argparse.Namespace, loaded: Loaded) -> int:

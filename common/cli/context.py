@@ -4,13 +4,14 @@ import argparse
 import json
 import re
 import sys
-from typing import Any
-
-from rich.console import Console
+from typing import TYPE_CHECKING, Any
 
 from common.config.load import load
 from common.config.schema import Config
 from common.paths import Folders
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 _UNITS = {"": 1.0, "s": 1.0, "ms": 1e-3, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -35,8 +36,10 @@ def add_format(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", dest="format", action="store_const", const="json", help="same as --format json")
 
 
-def wide_console() -> Console:
+def wide_console() -> "Console":
     """A terminal's width there; into a pipe or a file nothing is cut or wrapped."""
+    from rich.console import Console  # here: not every verb draws tables
+
     return Console(highlight=False, width=None if sys.stdout.isatty() else 1000)
 
 

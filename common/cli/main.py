@@ -4,30 +4,35 @@ import argparse
 import io
 import os
 import sys
+from importlib import import_module
 
-from common.cli import audit, config, ctl, doctor, export, influx, pump, quarantine, query, run, status, tail
 from common.errors import ConfigError, RigbusError
-from common.service import add_common
+from common.options import add_common
 
-VERBS = (run, status, tail, audit, query, export, quarantine, pump, ctl, influx, doctor, config)
+# each a module of this package
+VERBS = (
+    "run", "status", "tail", "audit", "query", "export", "quarantine", "backup", "restore", "pump", "ctl", "influx",
+    "doctor", "config",
+)  # fmt: skip
 
 
-def parser() -> argparse.ArgumentParser:
-    """The whole command line."""
+def parser(only: str = "") -> argparse.ArgumentParser:
+    """The command line; only: of this verb, if it is one. What other verbs need is not imported then."""
     common = argparse.ArgumentParser(add_help=False)
     add_common(common)
     main_parser = argparse.ArgumentParser(
         prog="rigbus", description="Telemetry for rigs in which nothing is lost without an account of it."
     )
     verbs = main_parser.add_subparsers(metavar="VERB", required=True)
-    for module in VERBS:
-        module.register(verbs, common)
+    for verb in [only] if only in VERBS else VERBS:
+        import_module(f"common.cli.{verb}").register(verbs, common)
     return main_parser
 
 
 def main(argv: list[str] | None = None) -> int:
     """Exit codes: 0 done, 1 the answer is no, 2 usage, 69 device missing, 78 bad config."""
-    args = parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    args = parser(words[0] if words else "").parse_args(words)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal without ✓ shows ?, not a traceback
     try:

@@ -1,6 +1,8 @@
 """`rigbus pump`: prime, dispense, stop, emergency stop, unlock, calibrate, status."""
 
 import argparse
+import os
+import pwd
 import re
 import signal
 import sys
@@ -52,7 +54,7 @@ def register(sub: "argparse._SubParsersAction[argparse.ArgumentParser]", common:
     verb("stop", "end the run of a pump", _stop).add_argument("pumps", type=names, metavar="PUMP")
     verb("stop-all", "end every run", _stop).set_defaults(pumps=None)
     estop = verb("estop", "emergency stop: end every run, and refuse all until it is unlocked", _estop)
-    estop.add_argument("--reason", default="asked for by rigbus pump estop", metavar="TEXT")
+    estop.add_argument("--reason", metavar="TEXT", help="for the record; default: who asks")
     unlock = verb("unlock", "take the emergency stop back", _unlock)
     unlock.add_argument("--yes", action="store_true", help="do not ask")
     calibrate = verb(
@@ -196,17 +198,25 @@ def _stop(args: argparse.Namespace) -> int:
     return 0
 
 
+def _user() -> str:
+    try:
+        return os.environ.get("SUDO_USER") or pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return f"user {os.getuid()}"
+
+
 def _estop(args: argparse.Namespace) -> int:
+    reason = args.reason or f"asked for by {_user()}, rigbus pump estop"
     _, folders = open_config(args)
     reply: Reply = {}
     try:
-        reply = request(folders, "pump", "estop", reason=args.reason)
+        reply = request(folders, "pump", "estop", reason=reason)
     except RigbusError as e:
         # a daemon that is gone or hangs moves nothing for long; the latch keeps the next one from it
         print(f"rigbus: {e}; setting the latch in {folders.data} all the same", file=sys.stderr)
     if not reply.get("saved"):
         latch = Latch(folders.data / "pump")
-        latch.set(args.reason)
+        latch.set(reason)
         reply = {"locked": True, "stopped": reply.get("stopped"), "saved": True}
     if args.format == "json":
         print_json({key: reply[key] for key in ("locked", "stopped", "saved")})

@@ -8,7 +8,7 @@ from common.cli.database import open_query
 from common.config.load import load
 from common.errors import UsageError
 from common.export.writers import FORMATS
-from common.service import add_common
+from common.options import add_common
 from common.store.asked import WrongOption
 from common.store.verbs import OPTIONS, VERBS, answer, asked_of
 

@@ -1,6 +1,7 @@
 """`rigbus run`: all configured daemons as supervised processes; Ctrl-C ends them so that everything is stored."""
 
 import argparse
+import os
 import signal
 import threading
 import time
@@ -83,18 +84,35 @@ def run(args: argparse.Namespace) -> int:
 
 
 class _StopRequest:
-    """SIGINT, SIGTERM or a terminal that goes away asks for the orderly stop; the second one kills what still runs."""
+    """SIGINT, SIGTERM or a terminal that goes away asks for the orderly stop; the second one kills what still runs.
+
+    reload: SIGHUP has come, and not because a terminal went away.
+    """
 
     def __init__(self) -> None:
         self.event = threading.Event()
+        self.reload = False
         self.kill: Any = None
+        self._had_terminal = _has_terminal()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._on_signal)
 
-    def _on_signal(self, *_: object) -> None:
+    def _on_signal(self, number: int, _: object) -> None:
+        if number == signal.SIGHUP and not (self._had_terminal and not _has_terminal()):
+            self.reload = True
+            return
         if self.kill is not None:
             self.kill()
         self.event.set()
+
+
+def _has_terminal() -> bool:
+    """Whether there is a terminal that could go away."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
 
 
 def _watch(
@@ -120,6 +138,9 @@ def _watch(
                 for _, frame in subscriber.read(0.2):
                     if isinstance(frame, Health):
                         health[frame.src], heard[frame.src] = msgspec.to_builtins(frame), time.monotonic()
+                if stop.reload:
+                    stop.reload = False
+                    supervisor.reload()
                 supervisor.watch()
                 now = time.monotonic()
                 down = {p.daemon.name: "down, starts again" for p in supervisor.processes if p.pid is None}

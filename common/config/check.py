@@ -2,7 +2,6 @@
 
 import itertools
 from collections.abc import Iterator, Mapping
-from typing import Literal
 from urllib.parse import urlsplit
 
 from common import drivers
@@ -41,7 +40,7 @@ def check(config: Config, origins: Mapping[Path, Source], root: Source) -> None:
     _check_outputs(config, places)
 
 
-_KINDS: dict[str, Literal["edges", "samplers", "steppers"]] = {
+_KINDS: dict[str, drivers.Kind] = {
     "pulse": "edges",
     "highspeed": "samplers",
     "pump": "steppers",
@@ -51,7 +50,7 @@ _KINDS: dict[str, Literal["edges", "samplers", "steppers"]] = {
 def _check_drivers(config: Config, places: _Places) -> None:
     for section, kind in _KINDS.items():
         part = getattr(config, section)
-        if part is None or not part.enabled or part.driver == "sim":
+        if part is None or not part.enabled or part.driver in drivers.SHIPPED[kind]:
             continue
         names = drivers.known(kind)
         if part.driver not in names:

@@ -31,14 +31,26 @@ def file_of(main: FilePath) -> FilePath:
     return (beside if beside.exists() else CHECKOUT / ".env").absolute()
 
 
+def credential(environ: Mapping[str, str]) -> FilePath | None:
+    """The `.env` that systemd read for a service (LoadCredential=env:…), which may not exist; None for others.
+
+    Services may not read the one beside the configuration.
+    """
+    folder = environ.get("CREDENTIALS_DIRECTORY")
+    return FilePath(folder, "env") if folder else None
+
+
 def read(file: FilePath) -> dict[str, str]:
     """Its keys; none where it is not there or cannot be read. A line that is none is passed over: see `overlay`."""
     return {found.key: found.value for found in _bindings(file) if found.key and found.value is not None}
 
 
 def _bindings(file: FilePath) -> "list[Binding]":
-    if not file.is_file():
-        return []
+    try:
+        if not file.is_file():
+            return []
+    except OSError:
+        return []  # in a folder that is closed to us, as systemd's is to an ExecCondition
     from dotenv.parser import parse_stream  # here: most daemons have no .env to read
 
     try:
@@ -49,17 +61,23 @@ def _bindings(file: FilePath) -> "list[Binding]":
 
 
 def overlay(base: Table, main: FilePath, environ: Mapping[str, str], order: int) -> Table:
-    """`base` with each of KEYS that is set to something on top: by the environment, else by `.env`. ConfigError."""
-    file = file_of(main)
-    for found in _bindings(file):
-        if found.error:  # its text may be a token
-            refuse(Source(order, str(file), found.original.line), (), "not NAME=value (a quote that is not closed?)")
-    in_file, tree = read(file), base
+    """`base` with each of KEYS that is set to something on top. ConfigError.
+
+    By the environment, else by systemd's `.env`, else by the one in use.
+    """
+    files = [file for file in (credential(environ), file_of(main)) if file is not None]
+    for file in files:
+        for found in _bindings(file):
+            if found.error:  # its text may be a token
+                where = Source(order, str(file), found.original.line)
+                refuse(where, (), "not NAME=value (a quote that is not closed?)")
+    layers = [(environ, "environment "), *((read(file), f"{file}: ") for file in files)]
+    tree = base
     for name, path in KEYS.items():
-        for values, where in ((environ, f"environment {name}"), (in_file, f"{file}: {name}")):
+        for values, place in layers:
             text = values.get(name, "").strip()
             if text:
-                source = Source(order, where, 0)
+                source = Source(order, place + name, 0)
                 tree = merge(tree, build(_nested(path, _value(name, text)), Config, lambda _, s=source: s))  # type: ignore[misc]
                 break
     return tree

@@ -10,7 +10,7 @@ from common.errors import ConfigError, UsageError
 from common.paths import MAX_SOCKET_PATH, Folders
 
 SYSTEM_FILE = Path("/etc/rigbus/rigbus.toml")
-SYSTEM_FOLDERS = (Path("/var/lib/rigbus"), Path("/run/rigbus"))  # as the units' StateDirectory, RuntimeDirectory
+SYSTEM_FOLDERS = (Path("/var/lib/rigbus"), Path("/run/rigbus"))  # as the units' StateDirectory, and tmpfiles.d
 CHECKOUT = Path(common.__file__).parent.parent
 _IN_CHECKOUT = Path("config/rigbus.toml")
 _LONGEST_NAME = "thermostat"  # of the daemons: its socket has the longest path

@@ -4,18 +4,39 @@ A daemon that runs is asked. Of one that does not, the device is opened as the d
 lines of a pump are not: nothing here may move a motor.
 """
 
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 from common import rig
+from common.config.locate import CHECKOUT
 from common.config.schema import Config
-from common.doctor import machine, running, stopped
+from common.doctor import machine, running, stopped, units
 from common.doctor.finding import Finding
 from common.paths import Folders, is_alive
 
 
 def examine(config: Config, folders: Folders) -> Iterator[Finding]:
-    """Findings in the order of the daemons, the machine first."""
-    yield from machine.examine(config, folders)
+    """Findings in the order of the daemons, the machine and the services first."""
+    for finding in _examine(config, folders):
+        finding.mend = _here(finding.mend)
+        yield finding
+
+
+def _here(mend: str) -> str:
+    """What drivers say for a checkout, for an environment elsewhere, such as /opt/rigbus/venv."""
+    if Path(sys.prefix).is_relative_to(CHECKOUT):
+        return mend
+    if mend == "scripts/install-cyclonedds.sh":
+        return f"sudo {mend} {sys.prefix}/bin/python"
+    return mend.replace(".venv/bin/pip install -e '.[", f"sudo {sys.prefix}/bin/pip install 'rigbus[")
+
+
+def _examine(config: Config, folders: Folders) -> Iterator[Finding]:
+    installed = units.is_installed(folders)
+    yield from machine.examine(config, folders, as_service=installed)
+    if installed:
+        yield from units.examine(config)
     daemons = rig.configured(config)
     alive = {d.name for d in daemons if is_alive(folders, d.name)}
     for daemon in daemons:

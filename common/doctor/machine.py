@@ -16,7 +16,8 @@ from common.paths import Folders
 _FREE_BYTES = 200 << 20  # below this a day of vibration does not fit
 
 
-def examine(config: Config, folders: Folders) -> Iterator[Finding]:
+def examine(config: Config, folders: Folders, *, as_service: bool = False) -> Iterator[Finding]:
+    """as_service: the daemons are units, which bring the limits that they need."""
     for name, folder in zip(("data folder", "run folder"), folders, strict=True):
         yield _folder(name, folder)
     yield _space(folders)
@@ -27,8 +28,9 @@ def examine(config: Config, folders: Folders) -> Iterator[Finding]:
         if missing := [n for n in numbers if n >= cpus]:
             detail = f"CPU {missing} of {daemon.name} is not there ({cpus} CPUs): it runs unpinned"
             yield Finding("cpu", "warning", detail, f"rigbus config show | grep -n cpu  # {daemon.name}.cpu")
-    if config.highspeed is not None and config.highspeed.priority:
-        yield _realtime(config.highspeed.priority)
+    highspeed = config.highspeed
+    if highspeed is not None and highspeed.enabled and highspeed.priority and not as_service:
+        yield _realtime(highspeed.priority)
     if is_synchronised():
         yield Finding("clock", "ok", "synchronised")
     else:

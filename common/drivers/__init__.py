@@ -5,16 +5,19 @@ A name stands for "module:class" or "module:function", imported only when it is 
 common.drivers.steppers.Stepper. How to write one: docs/extend.md.
 """
 
+from collections.abc import Iterable
 from importlib import import_module
-from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from common.config.schema import HighspeedConfig, PulseConfig, PumpConfig, PumpLines
 from common.drivers.edges import EdgeSource
 from common.drivers.samplers import Sampler
 from common.drivers.steppers import Stepper
 from common.errors import ConfigError, DeviceMissing
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 EDGES = {
     "sim": "common.drivers.edges_sim:SimEdges",
@@ -33,12 +36,19 @@ STEPPERS = {
     "rpigpio": "common.drivers.steppers_rpigpio:RpiGpioStepper",
 }
 _MEND = ".venv/bin/pip install -e '.[rpi]'"
-_SHIPPED = {"edges": EDGES, "samplers": SAMPLERS, "steppers": STEPPERS}
+SHIPPED = {"edges": EDGES, "samplers": SAMPLERS, "steppers": STEPPERS}
+Kind = Literal["edges", "samplers", "steppers"]
 
 
-def known(kind: Literal["edges", "samplers", "steppers"]) -> list[str]:
+def known(kind: Kind) -> list[str]:
     """The names that the configuration may use."""
-    return sorted({*_SHIPPED[kind], *(point.name for point in entry_points(group=f"rigbus.{kind}"))})
+    return sorted({*SHIPPED[kind], *(point.name for point in _plugged(kind))})
+
+
+def _plugged(kind: str) -> "Iterable[EntryPoint]":
+    from importlib.metadata import entry_points  # here: the command that units ask at their start does without it
+
+    return entry_points(group=f"rigbus.{kind}")
 
 
 def open_edges(cfg: PulseConfig) -> EdgeSource:
@@ -61,8 +71,8 @@ def open_stepper(cfg: PumpConfig, pump: PumpLines, run: Path) -> Stepper:
 
 def find(kind: str, name: str) -> Any:
     """The driver's class, imported. Raises ConfigError for an unknown name, DeviceMissing without its library."""
-    shipped, plugged = _SHIPPED[kind], {}
-    for point in entry_points(group=f"rigbus.{kind}"):
+    shipped, plugged = SHIPPED[kind], {}
+    for point in _plugged(kind):
         if point.name in shipped or point.name in plugged:
             raise ConfigError(f"driver {point.name!r} is given twice, once by {point.value}")
         plugged[point.name] = point

@@ -129,7 +129,7 @@ def _pyarrow() -> Any:
         import pyarrow
         import pyarrow.parquet
     except ImportError:
-        raise RigbusError("parquet needs pyarrow: pip install 'rigbus[export]'") from None
+        raise RigbusError("parquet needs pyarrow: .venv/bin/pip install -e '.[export]'") from None
     return pyarrow
 
 

@@ -41,7 +41,9 @@ def make(site: Site) -> Guard:
     def is_open(path: str) -> bool:
         return path in _OPEN or path.startswith(_TICKETS) or site.page.find(path) is not None
 
-    return Guard(app, site.tokens, _names(site), is_open)
+    guard = Guard(app, site.tokens, _names(site), is_open)
+    site.go_by_names = lambda: guard.go_by(_names(site))
+    return guard
 
 
 async def _elsewhere(scope: Any, receive: Any, send: Any) -> None:
@@ -128,7 +130,7 @@ async def _unanswered(_: Request, e: Exception) -> JSONResponse:
 async def _fault(request: Request, e: Exception) -> JSONResponse:
     site: Site = request.app.state.site
     line = f"{type(e).__name__}: {e}"
-    site.log.seldom(line, "a request failed", path=request.url.path, error=line)
+    site.log.seldom(line, "a request failed", path=site.tokens.hidden(request.url.path), error=line)
     return _error(500, "a fault of the gateway; its log has a line", None)
 
 

@@ -31,6 +31,7 @@ class Asker:
         self._folders, self._srcs, self._often = folders, srcs, often
         self.replies: dict[str, Reply] = {}
         self._stopping = threading.Event()
+        self._hurrying = False
         self.rounds = Rounds(_ROUND_S)
         self._thread = threading.Thread(target=self._work, name="asker", daemon=True)
 
@@ -40,6 +41,10 @@ class Asker:
     def stop(self) -> None:
         self._stopping.set()
         self._thread.join(2.0)
+
+    def hurry(self) -> None:
+        """Something was done that they will tell of: they are asked now."""
+        self._hurrying = True
 
     def fields(self, src: str, max_age_s: float = 3.0) -> dict[str, Any]:
         """What a daemon answered last; {} where that is older, or there is none."""
@@ -61,8 +66,10 @@ class Asker:
             while not self._stopping.is_set():
                 self.rounds.turn()
                 now = time.monotonic()
+                hurry, self._hurrying = self._hurrying, False
                 for line in lines:
-                    line.ask(now, _OFTEN_S if self._often(line.src) else _EVERY_S, poller)
+                    every_s = 0.0 if hurry else _OFTEN_S if self._often(line.src) else _EVERY_S
+                    line.ask(now, every_s, poller)
                 ready = dict(poller.poll(100))
                 for line in lines:
                     if line.socket in ready and (found := line.answer()) is not None:

@@ -19,6 +19,7 @@ from common.gateway.seen import Edge, Seen
 from common.gateway.written import Written
 from common.log import Log
 from common.paths import Folders
+from common.runtime import CLEAN_STOP
 from common.store.readonly import connect
 
 _LOOK_S = 1.0
@@ -57,7 +58,7 @@ class Bookkeeper:
     def __init__(self, config: Config, folders: Folders, seen: Seen, pids: Callable[[], list[int]], log: Log) -> None:
         self.config, self._folders, self._seen, self._log = config, folders, seen, log
         self.books = Books()
-        self._written = Written(folders.data, pids)
+        self._written = Written(folders.data, folders.run, pids)
         self._conn: sqlite3.Connection | None = None
         self._immutable = False
         self._file: tuple[int, int] | None = None
@@ -125,7 +126,7 @@ class Bookkeeper:
             made.day_totals = self._day_totals(conn, made.day_t)
             made.pumped = _pumped(conn, made.day_t)
             made.ledger = _ledger(conn)
-            made.unknown_t = _one(conn, "SELECT max(t_ns) FROM ledger WHERE count IS NULL")
+            made.unknown_t = _one(conn, _UNKNOWN)
             made.quarantine = dict(conn.execute("SELECT output, count(*) FROM quarantine GROUP BY output"))
             made.quarantine_new = _quarantined_since(conn, clock.wall_ns() - _NEW_NS)
             made.behind = _behind(conn)
@@ -181,6 +182,13 @@ class Bookkeeper:
         stored = [dict(zip(fields, row, strict=True)) for row in reversed(rows)]
         newer = [event for event in live if event not in stored]
         self._seen.pump_events = deque([*stored, *newer], maxlen=8)
+
+
+# what somebody stopped is no surprise
+_UNKNOWN = (
+    "SELECT max(t_ns) FROM ledger WHERE count IS NULL AND cause NOT IN ('stopped', 'paused') "
+    f"AND (cause, detail) <> ('down', '{CLEAN_STOP}')"
+)
 
 
 def midnight_ns() -> int:

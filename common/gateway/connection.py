@@ -9,7 +9,7 @@ from starlette.websockets import WebSocketDisconnect
 from uvicorn.protocols.utils import ClientDisconnected
 
 from common import clock
-from common.gateway.guard import READ
+from common.gateway.guard import READ, address_of
 from common.gateway.site import Site
 from common.gateway.viewers import Subscription, Viewer
 
@@ -148,7 +148,7 @@ class Connection:
             viewer.reply(op="ping", id=said.id, ok=True, t=clock.wall_ns())
 
     async def _stop(self, said: Said) -> None:
-        done = await self._site.estop.stop(said.command_id, said.reason)
+        done = await self._site.estop.stop(said.command_id, said.reason, address_of(self._socket.scope))
         error = {} if done["ok"] else {"error": "nobody answers: use the switch on the rig"}
         self._viewer.reply(op="estop", id=said.id, **done, **error)
 

@@ -1,6 +1,7 @@
 """The emergency stop, by HTTP and by `/live`: pumps and arm at once; it may be said again and again."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from common import clock
@@ -9,6 +10,7 @@ from common.gateway.daemons import Daemons
 from common.gateway.workers import Workers
 from common.latch import Latch
 from common.log import Log
+from common.log_events import LogEvent
 from common.paths import Folders
 
 _MAX_ID, _MAX_REASON = 64, 200
@@ -26,18 +28,23 @@ class EmergencyStop:
         # of its own: a stop waits behind nothing else that is asked
         self._workers = Workers(2 * len(srcs), "estop")
         self._next: dict[str, asyncio.Task[dict[str, Any]]] = {}
+        self.done: Callable[[], None] = lambda: None  # called when something was latched or unlocked
 
-    async def stop(self, command_id: Any, reason: Any) -> dict[str, Any]:
-        """The answer of docs/http.md. `ok` false: no daemon could be reached. What was said may be anything."""
+    async def stop(self, command_id: Any, reason: Any, by: str = "") -> dict[str, Any]:
+        """The answer of docs/http.md. `ok` false: no daemon could be reached. What was said may be anything.
+
+        by: the address that it was said from.
+        """
         command_id, reason = _text(command_id, _MAX_ID), _text(reason, _MAX_REASON)
         began = clock.boot_ns()
         replies = await asyncio.gather(*(self._ask(src, reason) for src in self._srcs))
+        self.done()
         by_src = dict(zip(self._srcs, replies, strict=True))
         failed = {src: reply["failed"] for src, reply in by_src.items() if "failed" in reply}
         reached = [reply for reply in replies if "failed" not in reply]
-        self._log.warning(
-            "emergency stop", reason=reason, command_id=command_id, failed=", ".join(failed) or "none",
-            took_ms=round((clock.boot_ns() - began) / 1e6),
+        self._log.seldom(
+            f"estop {by}", "emergency stop", every_s=1.0, event=LogEvent.ESTOP, by=by, reason=reason,
+            command_id=command_id, failed=", ".join(failed) or "none", took_ms=round((clock.boot_ns() - began) / 1e6),
         )  # fmt: skip
         arm = by_src.get("dds", {})
         return {
@@ -57,6 +64,7 @@ class EmergencyStop:
             *(self._daemons.ask(src, "unlock", confirm="unlock", urgent=True) for src in self._srcs),
             return_exceptions=True,
         )
+        self.done()
         failed = {
             src: str(reply).removeprefix(f"{src}: ")
             for src, reply in zip(self._srcs, replies, strict=True)

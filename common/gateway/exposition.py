@@ -123,10 +123,11 @@ def _account(page: Page, account: Map | None, sources: Sequence[Map]) -> None:
 
 def _devices(page: Page, sections: Map) -> None:
     meters = (sections["pulse"] or {}).get("channels", [])
+    counting = ((sections["daemons"] or {}).get("pulse") or {}).get("state") == "running"
     page.put("rigbus_pulses_total", "counter", "Lifetime count of a meter's pulses.",
              [({"channel": m["name"]}, m["total"]) for m in meters])  # fmt: skip
     page.put("rigbus_power_watts", "gauge", "Mean power between the last two pulses.",
-             [({"channel": m["name"]}, m["watts"]) for m in meters])  # fmt: skip
+             [({"channel": m["name"]}, m["watts"]) for m in meters if counting])  # fmt: skip
     page.put(
         "rigbus_temperature_celsius", "gauge", "Temperature of a thermostat's channel.",
         [({"device": d["name"], "channel": str(c["channel"])}, c["temperature"])

@@ -52,8 +52,12 @@ class Tokens:
     """
 
     def __init__(self, read: Secret, control: Secret, *, is_local: bool = True) -> None:
-        self._read, self._control = read.reveal().encode(), control.reveal().encode()
         self._is_local = is_local
+        self.take(read, control)
+
+    def take(self, read: Secret, control: Secret) -> None:
+        """Other ones from here on."""
+        self._read, self._control = read.reveal().encode(), control.reveal().encode()
 
     @property
     def any(self) -> bool:
@@ -89,7 +93,7 @@ def token_of(authorization: str) -> str | None:
     return token.strip() if scheme.lower() == "bearer" else None
 
 
-def control(request: Request) -> None:
+async def control(request: Request) -> None:
     """A dependency of every route that moves or changes something."""
     if request.scope["rigbus.level"] < CONTROL:
         tokens: Tokens = request.app.state.site.tokens
@@ -131,9 +135,13 @@ class Guard:
         rates: Rates | None = None,
     ) -> None:
         self._app, self._tokens, self._open = app, tokens, open
-        self._names = {name.lower().rstrip(".") for name in names}
+        self.go_by(names)
         self._rates = rates or Rates(_PER_S, _BURST, _ADDRESSES)
         self._sockets: Counter[str] = Counter()  # open ones by address
+
+    def go_by(self, names: Iterable[str]) -> None:
+        """Other names from here on."""
+        self._names = {name.lower().rstrip(".") for name in names}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -166,7 +174,7 @@ class Guard:
 
     async def _held(self, scope: Scope, receive: Receive, send: Send) -> None:
         """A WebSocket, counted as long as it lasts."""
-        address = _address(scope)
+        address = address_of(scope)
         self._sockets[address] += 1
         try:
             await self._app(scope, receive, send)
@@ -183,7 +191,7 @@ class Guard:
         if not _same_origin(headers, host):
             return 403, "not from a page of another origin"
         path: str = scope["path"]
-        address = _address(scope)
+        address = address_of(scope)
         if scope["type"] == "websocket" and self._sockets[address] >= _SOCKETS:
             return 429, "too many WebSockets"
         # the page is some 60 files: four of them opened at once would be too many
@@ -211,7 +219,8 @@ class Guard:
         return True
 
 
-def _address(scope: Scope) -> str:
+def address_of(scope: Scope) -> str:
+    """Whom a request comes from; "" where nobody knows."""
     return scope["client"][0] if scope.get("client") else ""
 
 

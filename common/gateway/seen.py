@@ -39,12 +39,16 @@ class Topic(NamedTuple):
 
 
 class Edge(NamedTuple):
-    """The newest edge of a meter. t: wall ns. gap_s: since the one before, in which `pulses` came; None: not known."""
+    """The newest edge of a meter. t: wall ns. gap_s: since the one before, in which `pulses` came; None: not known, as
+
+    after a start of its daemon: what came before that was counted by none.
+    """
 
     total: int
     t: int
     gap_s: float | None
     pulses: int
+    run: str = ""
 
 
 class Sensor(NamedTuple):
@@ -119,12 +123,13 @@ class Seen:
         newest = frame.t + frame.edges[-1]
         if len(frame.edges) > 1:
             gap_ns, pulses = frame.edges[-1] - frame.edges[-2], 1
-        elif before is not None:
+        elif before is not None and before.run == frame.run and not (isinstance(frame.missed, int) and frame.missed):
             gap_ns, pulses = newest - before.t, frame.total - before.total
         else:
             gap_ns, pulses = 0, 0
         known = gap_ns > 0 and pulses > 0
-        self.edges[frame.channel] = Edge(frame.total, newest, gap_ns / 1e9 if known else None, pulses if known else 0)
+        gap_s, pulses = (gap_ns / 1e9, pulses) if known else (None, 0)
+        self.edges[frame.channel] = Edge(frame.total, newest, gap_s, pulses, frame.run)
 
     def _samples(self, frame: Samples, _: Message) -> None:
         before = self.sensors.get(frame.sensor)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from common import clock
 from common.errors import RigbusError
 from common.gateway import sensor_files, tables
 from common.gateway.site import Site
@@ -20,8 +21,10 @@ _SCAN_SHARE = 20  # a scan that takes long is made seldom: at most a 20th of a C
 _NEW_AT_ONCE = 20  # files that are told one by one; more came late, after an outage
 _TICKETS, _TICKET_S = 32, 600.0
 _TOTAL_S = _RECENT_S = 1.0
+_OLD_S, _OLD_NS = 3600.0, 2 * 86_400 * 10**9  # sums that are older are added up once an hour: of years it is seconds
+_OLD = "SELECT coalesce(sum(n), 0) AS n FROM rollups WHERE window_s = 3600 AND series = ? AND t_ns < ?"
 _TOTAL = """
-    SELECT coalesce((SELECT sum(n) FROM rollups WHERE window_s = 3600 AND series = ?), 0) +
+    SELECT coalesce((SELECT sum(n) FROM rollups WHERE window_s = 3600 AND series = ? AND t_ns >= ?), 0) +
            coalesce((SELECT sum(n) FROM sample_chunks WHERE sensor = ? AND id > coalesce((SELECT last_id
            FROM output_cursors WHERE output = 'rollups' AND table_name = 'sample_chunks'), 0)), 0) AS n"""
 
@@ -50,6 +53,7 @@ class Hub:
         self._task: asyncio.Task[None] | None = None
         self._tickets: dict[str, Ticket] = {}
         self._total: tuple[float, int | None] = (float("-inf"), None)
+        self._old: tuple[float, int, int] = (float("-inf"), 0, 0)  # monotonic s, wall ns, samples until then
         self._recent: Any = None
 
     # ---- viewers
@@ -57,7 +61,7 @@ class Hub:
     async def join(self, tell: Callable[[Map], None]) -> None:
         """tell(message) is called in the loop and never waits."""
         if not self._viewers:
-            self.names = await asyncio.to_thread(sensor_files.names, self.root)
+            self.names = await self._site.work.run(lambda: sensor_files.names(self.root))
             self._told = set(self.names)
         self._viewers.append(tell)
         if self._task is None or self._task.done():
@@ -94,7 +98,7 @@ class Hub:
 
     async def look(self) -> None:
         """Finds the files, and tells of new ones, oldest first."""
-        self.names = await asyncio.to_thread(sensor_files.names, self.root)
+        self.names = await self._site.work.run(lambda: sensor_files.names(self.root))
         new = [name for name in reversed(self.names) if name not in self._told]
         self._told = set(self.names)
         for name in new[-_NEW_AT_ONCE:]:
@@ -127,21 +131,27 @@ class Hub:
             return None
         if time.monotonic() - at > _TOTAL_S:
             sensor, path = self.sensor, self._site.stored.path
-            series = f"samples/{sensor}/magnitude"
             try:
-                rows = await self._site.stored.run(lambda _: tables.ask(path, _TOTAL, [series, sensor]))
-                found = rows[0]["n"]
+                found = await self._site.stored.run(lambda _: self._summed(path, sensor))
             except RigbusError:
                 found = None
             self._total = time.monotonic(), found
         return found
+
+    def _summed(self, path: Path, sensor: str) -> int:
+        series = f"samples/{sensor}/magnitude"
+        if time.monotonic() - self._old[0] > _OLD_S:
+            before_ns = clock.wall_ns() - _OLD_NS
+            self._old = time.monotonic(), before_ns, tables.ask(path, _OLD, [series, before_ns])[0]["n"]
+        _, before_ns, old = self._old
+        return int(old + tables.ask(path, _TOTAL, [series, before_ns, sensor])[0]["n"])
 
     async def recent(self) -> str:
         """The answer to get_recent_data, as JSON. Made once a second at most, however many ask."""
         async with self._reading:
             at, text = self._recent_text
             if time.monotonic() - at > _RECENT_S:
-                text = await asyncio.to_thread(self._read_recent, list(self.names))
+                text = await self._site.work.run(lambda: self._read_recent(list(self.names)))
                 self._recent_text = time.monotonic(), text
         return text
 

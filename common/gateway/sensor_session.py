@@ -5,6 +5,7 @@ import json
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from fastapi import WebSocket, WebSocketDisconnect
@@ -159,7 +160,7 @@ class Session:
         await self._say({"type": "file_list", "files": self._hub.names})
 
     async def _folder_structure(self, _: Map) -> None:
-        tree = await asyncio.to_thread(sensor_files.structure, self._hub.root, list(self._hub.names))
+        tree = await self._site.work.run(partial(sensor_files.structure, self._hub.root, list(self._hub.names)))
         await self._say({"type": "folder_structure", "structure": tree})
 
     async def _csv_data(self, said: Map) -> None:
@@ -174,7 +175,7 @@ class Session:
         try:
             if name is None:
                 raise FileNotFoundError
-            data = await asyncio.to_thread(sensor_files.tail, self._hub.root, name)
+            data = await self._site.work.run(partial(sensor_files.tail, self._hub.root, name))
         except OSError:
             await self._error(f"Failed to load CSV file {asked[:128]}: it is not in the list of files")
             return

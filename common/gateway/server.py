@@ -14,6 +14,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from common.errors import ConfigError, RigbusError
 from common.gateway.http_connection import HttpConnection
 from common.log import Log
+from common.notify import Rounds
 
 _STALLED_MS = 30_000  # a client that takes nothing for so long is cut off by the kernel
 _SEND_BUFFER = 131_072
@@ -21,6 +22,7 @@ _KEEP_ALIVE_S = 30
 _GRACE_S = 1
 _END_S = 2.0
 _CUT_OFF_S = 10.0
+_ROUND_S = 60.0
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -70,6 +72,7 @@ class Server:
             timeout_keep_alive=_KEEP_ALIVE_S, timeout_graceful_shutdown=_GRACE_S, h11_max_incomplete_event_size=16_384,
         )  # fmt: skip
         self._server = uvicorn.Server(config)
+        self.rounds = Rounds(_ROUND_S)  # of the loop
         self._thread = threading.Thread(target=self._serve, name="server", daemon=True)
 
     def start(self) -> None:
@@ -84,7 +87,13 @@ class Server:
 
     async def _main(self) -> None:
         self._began()
+        self._turning = asyncio.create_task(self._turn())
         await self._server.serve(sockets=[self._listening])
+
+    async def _turn(self) -> None:
+        while True:
+            self.rounds.turn()
+            await asyncio.sleep(1.0)
 
     def hang_up(self, client: tuple[str, int], code: int, reason: str) -> None:
         """Closes a WebSocket whose client takes nothing: `send` would wait for it. To be called in the loop.

@@ -25,6 +25,7 @@ from common.gateway.seen import Seen
 from common.gateway.since import Since
 from common.gateway.stored import Stored
 from common.gateway.viewers import Viewers
+from common.gateway.workers import Workers
 from common.log import Log
 from common.paths import Folders, is_alive
 
@@ -35,7 +36,9 @@ _CLOCK_S = 10.0
 class Site:
     """publish: numbers, journals and sends a frame; never waits, any thread may call it.
 
-    hang_up(client, code, reason): closes a WebSocket whose client takes nothing.
+    hang_up(client, code, reason): closes a WebSocket whose client takes nothing. go_by_names: tells the guard which
+
+    hosts are the gateway's own.
     """
 
     config: Config
@@ -53,7 +56,9 @@ class Site:
     asker: Asker
     books: Bookkeeper
     estop: EmergencyStop
+    work: Workers  # what takes long, of files above all
     hang_up: Callable[[tuple[str, int], int, str], None] = lambda *_: None
+    go_by_names: Callable[[], None] = lambda: None
 
     def start(self) -> None:
         """In the loop, before the first request."""
@@ -65,14 +70,24 @@ class Site:
     async def _ticking(self) -> None:
         """What lasts so long before it is told, and since when, is known also where nobody looks."""
         while True:
-            self.now.refresh()
+            try:
+                self.now.refresh()
+            except Exception as e:  # one look that failed is not the last
+                self.log.seldom("now", "the status could not be made", error=f"{type(e).__name__}: {e}")
             await asyncio.sleep(1.0)
+
+    def take(self, config: Config) -> None:
+        """Another configuration, for what is asked from here on."""
+        assert config.gateway is not None
+        self.config, self.cfg, self.books.config = config, config.gateway, config
+        self.go_by_names()
 
     def close(self) -> None:
         for part in (self.live, self.asker, self.books):
             part.stop()
         self.daemons.close()
         self.estop.close()
+        self.work.close()
         self.stored.close()
 
 
@@ -100,7 +115,7 @@ def open_site(
     asker = Asker(folders, [n for n in names if n in ("pump", "dds", "thermostat", "highspeed", "sink")], often)
 
     def pids() -> list[int]:
-        return [health["pid"] for health, at in seen.health.values() if time.monotonic() - at < 5.0]
+        return [health["pid"] for health, at in list(seen.health.values()) if time.monotonic() - at < 5.0]
 
     books = Bookkeeper(config, folders, seen, pids, log)
     page = PageFiles(cfg.dashboard)
@@ -116,7 +131,7 @@ def open_site(
         at = time.monotonic()
         alive = frozenset(name for name in names if seen.age_s(name) < 3.0 or is_alive(folders, name))
         return Context(
-            t=clock.wall_ns(), at=at, config=config, folders=folders, seen=seen, asker=asker, books=books.books,
+            t=clock.wall_ns(), at=at, config=books.config, folders=folders, seen=seen, asker=asker, books=books.books,
             alive=alive, since=since, holder=holder, page=page.version, version=release, started_t=started_t,
             control=tokens.can_control, clock_set=clock_set(at),
         )  # fmt: skip
@@ -124,11 +139,12 @@ def open_site(
     now = Now(context, seen)
     viewers = Viewers(live, now)
     daemons = Daemons(folders)
-    moving = [name for name in names if name in ("pump", "dds")]
+    estop = EmergencyStop(daemons, folders, [name for name in names if name in ("pump", "dds")], log)
+    estop.done = asker.hurry
     return Site(
         config=config, cfg=cfg, folders=folders, log=log, tokens=tokens, live=live, now=now, daemons=daemons,
         stored=Stored(folders.store, log), publish=publish, page=page, viewers=viewers, asker=asker, books=books,
-        estop=EmergencyStop(daemons, folders, moving, log),
+        estop=estop, work=Workers(3, "work"),
     )  # fmt: skip
 
 

@@ -6,23 +6,33 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import psutil
 
 from common import wear
 
-_EVERY_S = 10.0
+_EVERY_S, _EARLY_S = 10.0, 5.0
 _BUDGET_YEARS = 5.0  # what a card should last: the day's budget is what makes it so
 _DAY_S = 86_400.0
 
 
-class Written:
-    """pids: of the daemons that run. What one had written before this began is judged by its lifetime's pace."""
+class _Kept(msgspec.Struct):
+    """In the run folder, so until the next boot. known: pid, began, bytes at the last look."""
 
-    def __init__(self, data: Path, pids: Callable[[], list[int]]) -> None:
-        self._data, self._pids = data, pids
-        self._day_t = 0
-        self._today = 0.0
-        self._known: dict[tuple[int, float], int] = {}  # process → bytes at the last look
+    day_t: int = 0
+    today: float = 0.0
+    known: list[tuple[int, float, int]] = []
+
+
+class Written:
+    """pids: of the daemons that run. What one had written before it was first seen is judged by its lifetime's pace."""
+
+    def __init__(self, data: Path, run: Path, pids: Callable[[], list[int]]) -> None:
+        self._data, self._file, self._pids = data, run / "gateway.written", pids
+        kept = _read(self._file)
+        self._day_t, self._today = kept.day_t, kept.today
+        self._known = {(pid, began): written for pid, began, written in kept.known}  # process → bytes at the last look
+        self._began = time.monotonic()
         self._next = 0.0
         self._made: dict[str, Any] | None = None
 
@@ -31,10 +41,9 @@ class Written:
         now = time.monotonic()
         if now < self._next and day_t == self._day_t:
             return self._made
-        self._next = now + _EVERY_S
+        early = now - self._began < _EARLY_S  # not all of them have been heard
+        self._next = now + (1.0 if early else _EVERY_S)
         pids = self._pids()
-        if not pids:
-            self._next = now + 1.0  # nobody was heard yet
         found = wear.writes(pids, self._data)
         self._add(pids, day_t)
         budget = found.disk_bytes * wear.PROGRAM_ERASE_CYCLES / wear.WRITE_AMPLIFICATION / (_BUDGET_YEARS * 365.25)
@@ -43,10 +52,11 @@ class Written:
             "free_bytes": _free(self._data),
             "store_bytes": sum(_size(f"{store}{end}") for end in ("", "-wal", "-shm")),
             "written_today_bytes": round(self._today) if self._known else None,
-            "written_day_bytes": found.bytes_per_day,
+            "written_day_bytes": None if early else found.bytes_per_day,
             "budget_day_bytes": round(budget),
-            "card_years": found.life_years,
+            "card_years": None if early else found.life_years,
         }
+        self._keep()
         return self._made
 
     def _add(self, pids: list[int], day_t: int) -> None:
@@ -55,6 +65,8 @@ class Written:
             first, self._day_t, self._today = not self._day_t, day_t, 0.0
             if not first:
                 self._known = {key: self._bytes(key[0]) or 0 for key in self._known}
+        living = {key: written for key, written in self._known.items() if psutil.pid_exists(key[0])}
+        self._known = living
         for pid in pids:
             try:
                 key = pid, psutil.Process(pid).create_time()
@@ -76,6 +88,22 @@ class Written:
             return int(psutil.Process(pid).io_counters().write_bytes)
         except psutil.Error:
             return None
+
+    def _keep(self) -> None:
+        known = [(*key, written) for key, written in self._known.items()]
+        try:
+            part = self._file.with_suffix(".part")
+            part.write_bytes(msgspec.json.encode(_Kept(self._day_t, self._today, known)))
+            part.replace(self._file)
+        except OSError:
+            pass  # it is only counted anew after a restart
+
+
+def _read(file: Path) -> _Kept:
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=_Kept)
+    except (OSError, msgspec.DecodeError):
+        return _Kept()
 
 
 def _free(folder: Path) -> int | None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from common import clock
 from common.clock import Clock
 from common.log import Log
+from common.log_events import LogEvent
 from common.sinks.consumer import Consumer
 from common.sinks.gate import Gate
 from common.store import retime
@@ -32,7 +33,7 @@ class ClockKeeper:
         self, store: Store, gate: Gate, consumers: Sequence[Consumer], hold_s: float, log: Log, clocks: Clock = clock
     ) -> None:
         self._store, self._gate, self._consumers, self._log, self._clocks = store, gate, consumers, log, clocks
-        self._hold_ns = round(hold_s * 1e9)
+        self.hold_s = hold_s
         self._generation = -1
         self._offset_ns = self._next_look_ns = 0
         self._known: Boots | None = None  # what _parts, the gate and the log follow from
@@ -68,7 +69,7 @@ class ClockKeeper:
         if sane:
             self._store.boots = self._store.work(lambda conn: retime.became_sane(conn, seen))
             self._go_on()
-        elif boot.is_unset and not boot.released and seen.mono_ns >= self._hold_ns:
+        elif boot.is_unset and not boot.released and seen.mono_ns >= self.hold_s * 1e9:
             self._store.boots = self._store.work(lambda conn: retime.release(conn, here))
             self._go_on()
         elif self._moving is not None:
@@ -77,7 +78,7 @@ class ClockKeeper:
     def _begin(self) -> None:
         """The sink has started, or the store is another one."""
         sane, seen = self._clocks.is_sane(), self._read()
-        late = seen.mono_ns >= self._hold_ns
+        late = seen.mono_ns >= self.hold_s * 1e9
         self._store.boots = self._store.work(lambda conn: retime.begin(conn, seen, sane=sane, released=late))
         self._generation = self._store.generation
         before = self._store.boots.rows[seen.boot_id].offset_ns
@@ -90,7 +91,7 @@ class ClockKeeper:
     def _step(self, seen: Seen, detail: str) -> None:
         step_ns = seen.offset_ns - self._offset_ns
         self._store.boots = self._store.work(lambda conn: retime.stepped(conn, seen, step_ns, detail))
-        self._log.warning("the wall clock was set", step_s=f"{step_ns / 1e9:+.3f}")
+        self._log.warning("the wall clock was set", event=LogEvent.CLOCK_STEP, step_s=f"{step_ns / 1e9:+.3f}")
 
     def _is_due(self) -> bool:
         """A look each second at whether it is set; else whatever is looked at often."""
@@ -129,11 +130,11 @@ class ClockKeeper:
     def _say(self, *, waits: bool, in_vain: bool) -> None:
         """A line where outputs begin to wait, and one where they no longer do. in_vain: the clock is still not set."""
         if waits and not self._waiting:
-            self._log.info(f"outputs wait: {REASON}", at_most_s=self._hold_ns / 1e9)
+            self._log.info(f"outputs wait: {REASON}", event=LogEvent.CLOCK_UNSET, at_most_s=float(self.hold_s))
         elif self._waiting and not waits and in_vain:
-            self._log.warning(f"outputs go on, with the time that rows have: {REASON}")
+            self._log.warning(f"outputs go on, with the time that rows have: {REASON}", event=LogEvent.CLOCK_UNSET)
         elif self._waiting and not waits:
-            self._log.info("outputs go on: the clock is set")
+            self._log.info("outputs go on: the clock is set", event=LogEvent.CLOCK_SET)
         self._waiting = waits
 
     # ---- rows are moved
@@ -158,7 +159,9 @@ class ClockKeeper:
             detail += f"; went out with the old time: {told}"
         self._store.boots = self._store.work(lambda conn: retime.finish(conn, boot, t_ns, detail if parts else ""))
         if parts:
-            self._log.info("rows of before the clock was set have their time", rows=_summary(parts))
+            self._log.info(
+                "rows of before the clock was set have their time", event=LogEvent.RETIMED, rows=_summary(parts)
+            )
         self._go_on()
 
 

@@ -5,10 +5,12 @@ from contextlib import suppress
 
 from common import clock
 from common.clock import Clock
-from common.config.schema import SinkConfig
+from common.config.schema import Config, SinkConfig
 from common.errors import StoreError
 from common.intake.clock_keeper import ClockKeeper
 from common.intake.intake import Intake
+from common.intake.lines import CatchUpLines, LossLines
+from common.log_events import LogEvent
 from common.runtime import Runtime
 from common.sinks.outputs import Outputs
 from common.store.upkeep import Upkeep
@@ -31,6 +33,13 @@ class Committer:
         self._ok = True
         self.frames = 0
         outputs.follow(store.generation)
+        self._losses, self._lag_lines = LossLines(store, rt.log), CatchUpLines(rt.log)
+
+    def take(self, config: Config) -> None:
+        """Another configuration, for what is done from here on."""
+        self._cfg, self._keeper.hold_s = config.sink, config.clock.hold_s
+        self._upkeep.take(config)
+        self._outputs.take(config)
 
     def due(self) -> bool:
         now, intake = time.monotonic(), self._intake
@@ -54,7 +63,7 @@ class Committer:
         for fault in faults:
             self._rt.log.seldom(fault, "the progress of an output cannot be stored", reason=fault)
         if not self._ok:
-            self._rt.log.info("the store takes rows again")
+            self._rt.log.info("the store takes rows again", event=LogEvent.STORE_OK)
             self._ok = True
         self.frames += len(intake.items)
         intake.stored()
@@ -62,6 +71,7 @@ class Committer:
         outputs.committed()
         with suppress(StoreError):  # the next commit says what is wrong
             outputs.count(store.tops(outputs.tables))
+            self._losses.look(store, last=last)
 
     def between(self) -> None:
         """What is done between commits, a little at a time."""
@@ -83,7 +93,9 @@ class Committer:
 
     def _refused(self, error: StoreError) -> None:
         if self._ok:
-            self._rt.log.error("the store refuses; frames stay in the journals", reason=str(error))
+            self._rt.log.error(
+                "the store refuses; frames stay in the journals", event=LogEvent.STORE_REFUSES, reason=str(error)
+            )
         self._ok = False
         self._intake.suspend()
         self._next = time.monotonic() + 1.0
@@ -92,6 +104,7 @@ class Committer:
 
     def report(self) -> None:
         lags = self._intake.lags()
+        self._lag_lines.look(lags)
         state = "storing" if self._ok else "the store refuses"
         self._rt.say(", ".join([f"{state}, {self.frames} frames, {sum(lags.values())} behind", *self._outputs.waits()]))
         self._rt.details = {

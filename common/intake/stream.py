@@ -32,6 +32,7 @@ class Stream:
         self.cursor = cursor.stored_to
         self.state = State.DONE if cursor.closed else State.CATCHUP
         self.last = 0  # highest number said to be published
+        self._told = cursor.published_to  # the same, as the store knows it: a journal may come back with less
         self.noted = 0  # what the store was told of it
         self.boot_id = ""  # "": its journal has not told
         # a journal knows this run: it is not somebody's invention
@@ -69,7 +70,7 @@ class Stream:
 
     def rewind(self, cursor: Cursor) -> None:
         """The store holds less than was taken: go on from there."""
-        self.cursor, self.noted = cursor.stored_to, 0
+        self.cursor, self.noted, self._told = cursor.stored_to, 0, cursor.published_to
         self.state = State.DONE if cursor.closed else State.CATCHUP
         self._ring.clear()
 
@@ -128,6 +129,8 @@ class Stream:
         self.last = chunk.last  # not the highest that was heard: on the bus anybody may say anything
         if self.cursor >= chunk.last and not self._ring:
             if chunk.closed:
+                self.last = max(chunk.last, self._told)
+                self._give_up("power_cut" if chunk.closed == UNKNOWABLE else "journal_gone")
                 from_t, to_t = chunk.unknown or (0, 0)
                 self._items.append(Closed(self.key, chunk.closed, from_t, to_t))
                 self.state = State.DONE

@@ -72,6 +72,22 @@ def read_journal_id(path: Path) -> bytes:
     return head[16:] if known else b""
 
 
+def disown(path: Path) -> None:
+    """A copy out of a backup: its runs that were open went on, so whatever boot this is, it is not theirs any more.
+
+    So what they offered later is unknown, and not nothing. Raises OSError; what is no counter file stays as it is.
+    """
+    data = bytearray(path.read_bytes())
+    if len(data) < _SIZE or int.from_bytes(data[:8], "little") != _MAGIC:
+        return
+    words = memoryview(data)[:_SIZE].cast("Q")
+    for n in range(_SLOTS):
+        slot = words[8 + n * 8 :][:8]
+        if not slot[_CLOSED]:
+            slot[_BOOT_HI] = slot[_BOOT_LO] = 0
+    path.write_bytes(data)
+
+
 class Counter:
     """The writer's side. One process a file (the publisher's lock sees to it)."""
 

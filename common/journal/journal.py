@@ -33,7 +33,8 @@ class Journal:
         gen: int,
     ) -> None:
         """Takes over what `recover.open_journal` found or made; the last segment is the one written to."""
-        self.folder, self.limits, self.run, self.id = folder, limits, run, journal_id
+        self.folder, self.limits, self.run, self.id = folder, limits, run, journal_id  # limits: may be replaced
+        self.segment_size = limits.segment_size  # of this run: it stays
         self.state, self.losses = state, losses
         self.damaged = False  # set by recovery: lifetime totals must be compared with the store
         self._segments = deque(segments)
@@ -53,7 +54,7 @@ class Journal:
     @property
     def max_frame(self) -> int:
         """Bytes of topic and payload that an entry may have; the publisher turns a larger one into a Gap."""
-        return (self.limits.segment_size - RESERVE) // 2
+        return (self.segment_size - RESERVE) // 2
 
     def append(self, batch: Sequence[Entry | Gap]) -> int:
         """Appends in order and commits; returns how many were taken (fewer: the place is full, offer the rest again).
@@ -73,7 +74,7 @@ class Journal:
 
     def _write(self, batch: Sequence[Entry | Gap], start: int) -> int | None:
         """One pwrite of as many as the current segment takes; None: the write failed and nothing counts as written."""
-        limit = self.limits.segment_size - RESERVE
+        limit = self.segment_size - RESERVE
         parts: list[bytes] = []
         offset, durable = self._end, False
         losses: list[LossRange] = []
@@ -159,7 +160,7 @@ class Journal:
         for type_, payload, a, seq in records:
             parts.append(self._pack(offset, type_, payload, a=a, seq=seq))
             offset += len(parts[-1])
-        return offset <= self.limits.segment_size and self._put(b"".join(parts), sync=sync)
+        return offset <= self.segment_size and self._put(b"".join(parts), sync=sync)
 
     def give_up(self, gap: Gap) -> None:
         """Names numbers that found no room until the stop, in the room that frames leave."""
@@ -202,7 +203,7 @@ class Journal:
         seed, now = fmt.seed_of(self.id, number), clock.wall_ns()
         self._gen += 1
         self.state.first_segment = self._segments[0].number
-        head = fmt.pack_head(number, self.id, self.limits.segment_size, now)
+        head = fmt.pack_head(number, self.id, self.segment_size, now)
         head += fmt.pack_record(seed, len(head), self._gen, fmt.STATE, encode(self.state))
         try:
             self.sync()
@@ -219,9 +220,7 @@ class Journal:
         with self._lock:
             os.close(self._fd)
             self._segments[-1] = self._segments[-1]._replace(end=self._end)
-            self._segments.append(
-                Segment(number, path, self.limits.segment_size, now, os.fstat(fd).st_ino, before, len(head))
-            )
+            self._segments.append(Segment(number, path, self.segment_size, now, os.fstat(fd).st_ino, before, len(head)))
             self._fd, self._end, self._seed, self._spare = fd, len(head), seed, False
         self._ensure_spare()
         return True
@@ -244,7 +243,7 @@ class Journal:
             return True
         if time.monotonic() < self._next_spare_try:
             return False
-        size = self.limits.segment_size
+        size = self.segment_size
         self._next_spare_try = time.monotonic() + 0.1
         while (len(self._segments) + 1) * size > self.limits.max_bytes and len(self._segments) > 1:
             if not self._discard_oldest("journal_full"):
@@ -361,7 +360,7 @@ class Journal:
     def fill(self) -> tuple[int, int, int]:
         """(frames not yet acknowledged, bytes in use, wall ns of the oldest segment)."""
         frames = sum(max(0, run.last - self.acked(run)) for run in self.state.runs if run.id)
-        used = (len(self._segments) + self._spare) * self.limits.segment_size
+        used = (len(self._segments) + self._spare) * self.segment_size
         return frames, used, self._segments[0].t_ns
 
     def release(self) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 
 from common.config.schema import PumpConfig
 from common.errors import RigbusError
+from common.log_events import LogEvent
+from common.notify import Rounds
 from common.pumps import requests, views
 from common.pumps.decide import Decision, decide
 from common.pumps.outcomes import COMMIT_S, Outcomes
@@ -20,6 +22,7 @@ from common.runtime import Runtime
 
 _REFUSED = 10_000
 _WAITING = 16  # requests that may wait for the desk
+_ROUND_S = 30.0
 
 Reply = dict[str, Any]
 
@@ -40,6 +43,7 @@ class Desk:
         self.outcomes = Outcomes(rt, pumps, records)
         records.prune()
         self.calibrations = {name: records.calibration(name) for name in pumps}
+        self.rounds = Rounds(_ROUND_S)
         self._thread = threading.Thread(target=self._work, name="desk", daemon=True)
         self._thread.start()
 
@@ -116,6 +120,11 @@ class Desk:
             )
             for name, d in decisions.items()
         }
+        for name, d in decisions.items():
+            self._rt.log.noted(
+                LogEvent.PUMP_RUN, "a run is to begin", pump=name, action=motion.action, direction=motion.direction,
+                steps=d.plan.steps, command_id=motion.command_id,
+            )  # fmt: skip
         seqs = [self._rt.publish(views.intended(motion, name, "intent", d.plan)) for name, d in decisions.items()]
         if not all(self._rt.committed(seq, COMMIT_S) for seq in seqs):
             return "record: the journal does not take the intent"
@@ -168,6 +177,10 @@ class Desk:
         finally:
             for name in motion.pumps:
                 self._rt.publish(views.refused(motion, name, why))
+                self._rt.log.noted(
+                    LogEvent.PUMP_REFUSED, "a run is refused", warn=True, seldom=f"refused {name}", pump=name,
+                    action=motion.action, command_id=motion.command_id, reason=why,
+                )  # fmt: skip
 
     def _start(self, motion: Motion, job: Job, pump: Pump, decision: Decision) -> None:
         frame = views.intended(motion, pump.cfg.name, "started", decision.plan)
@@ -220,6 +233,7 @@ class Desk:
     def _work(self) -> None:
         again = time.monotonic() + 1.0
         while True:
+            self.rounds.turn()
             try:
                 item = self._queue.get(timeout=max(0.0, again - time.monotonic()))
                 if item is None:

@@ -10,6 +10,7 @@ import msgspec
 from common.config.schema import PumpConfig
 from common.errors import RigbusError
 from common.latch import CONFIRM, Latch, Unlock, reason_of
+from common.log_events import LogEvent
 from common.pumps import requests, views
 from common.pumps.desk import Desk
 from common.pumps.pump import Pump
@@ -86,9 +87,14 @@ class Ops:
             self._unsaved = False
         except OSError as e:
             self._unsaved = True
-            self._rt.log.error("the latch is not on the disk: locked only while this daemon runs", reason=e.strerror)
+            self._rt.log.error(
+                "the latch is not on the disk: locked only while this daemon runs",
+                event=LogEvent.LATCH_UNSAVED, reason=e.strerror,
+            )  # fmt: skip
         if fresh:
-            self._rt.log.warning("emergency stop", reason=reason, stopped=",".join(stopped) or "none")
+            self._rt.log.warning(
+                "emergency stop", event=LogEvent.ESTOP, reason=reason, stopped=",".join(stopped) or "none"
+            )
             for name in self._pumps:
                 self._rt.publish(views.event(name, "estop", "estop", reason=reason))
         return {"locked": True, "stopped": stopped, "saved": not self._unsaved}
@@ -110,7 +116,7 @@ class Ops:
                 raise RigbusError(f"locked: {self._latch.path} cannot be removed: {e.strerror}") from None
             self.locked = self._unsaved = False
             self._desk.void(None)
-            self._rt.log.warning("unlocked")
+            self._rt.log.warning("unlocked", event=LogEvent.UNLOCKED)
             for name in self._pumps:
                 self._rt.publish(views.event(name, "unlocked", "unlock"))
         return {"locked": False}

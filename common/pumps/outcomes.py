@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from common.errors import RigbusError
+from common.log_events import LogEvent
 from common.pumps import views
 from common.pumps.limits import Use, left, used
 from common.pumps.pump import Job, Pump
@@ -64,14 +65,24 @@ class Outcomes:
             key = row.command_id, row.pump
             if key not in self._told:
                 self._told[key] = self._rt.publish(views.ended(row))
-                if row.state != "done":
-                    self._rt.log.warning(
-                        "a run was stopped", pump=row.pump, reason=row.reason, steps=row.steps,
-                        planned=row.planned_steps, steps_are="exact" if row.exact else "at least",
-                    )  # fmt: skip
+                self._log(row)
             if self._rt.committed(self._told[key], COMMIT_S):
                 self._records.told(*key)
                 del self._told[key]
+
+    def _log(self, row: Row) -> None:
+        if row.state == "done":
+            self._rt.log.noted(
+                LogEvent.PUMP_OUTCOME, "a run is done", pump=row.pump, steps=row.steps, command_id=row.command_id,
+                outcome=row.state, action=row.action,
+            )  # fmt: skip
+        else:
+            self._rt.log.warning(
+                "a run was stopped", event=LogEvent.PUMP_OUTCOME,
+                also={"command_id": row.command_id, "outcome": row.state, "action": row.action},
+                pump=row.pump, reason=row.reason, steps=row.steps,
+                planned=row.planned_steps, steps_are="exact" if row.exact else "at least",
+            )  # fmt: skip
 
     def _close_open_intents(self) -> None:
         """A run that a crash cut off is never resumed; its steps are those that it had counted."""

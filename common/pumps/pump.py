@@ -9,10 +9,13 @@ from common.config.schema import PumpLines
 from common.drivers.steppers import Stepper
 from common.errors import RigbusError
 from common.log import Log
+from common.notify import Rounds
 from common.pumps.plan import Plan
 from common.pumps.progress import Progress
 from common.pumps.run import Outcome, Run
 from common.realtime import set_fifo
+
+_ROUND_S = 30.0  # beyond the end of a run
 
 
 class Job(NamedTuple):
@@ -32,6 +35,7 @@ class Pump:
         self.job: Job | None = None  # from the decision until the outcome is recorded
         self._priority, self._log = priority, log
         self._jobs: SimpleQueue[tuple[Job, Callable[[], None], Callable[[Outcome], None]] | None] = SimpleQueue()
+        self.rounds = Rounds(_ROUND_S)
         self._thread = threading.Thread(target=self._serve, name=f"pump {cfg.name}", daemon=True)
         self._thread.start()
 
@@ -69,8 +73,10 @@ class Pump:
 
     def _serve(self) -> None:
         set_fifo(self._priority, self._log)
+        self.rounds.idle()
         while (item := self._jobs.get()) is not None:
             job, started, ended = item
+            self.rounds.turn(job.run.plan.end_s)
             try:
                 outcome = job.run.go(self.progress.cell, started)
             except Exception as e:  # a fault of ours ends the run, is told, and the pump is there for the next
@@ -78,3 +84,4 @@ class Pump:
                 self._log.error("the run failed", pump=self.cfg.name, error=f"{type(e).__name__}: {e}")
                 outcome = Outcome("fault", self.progress.cell[0], 0.0)
             ended(outcome)
+            self.rounds.idle()

@@ -10,7 +10,7 @@ from common import drivers
 from common.config.load import load
 from common.errors import RigbusError
 from common.log import Log
-from common.service import add_common
+from common.options import add_common
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -12,8 +12,8 @@ from common.config.load import load
 from common.config.schema import DdsConfig
 from common.errors import ConfigError, DeviceMissing, RigbusError
 from common.log import Log
+from common.options import add_common
 from common.rig import PARENT
-from common.service import add_common
 from common.sims.arm_model import ArmModel
 
 ANGLES_HZ, FEEDBACK_HZ = 9.0, 19.0

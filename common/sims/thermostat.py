@@ -14,8 +14,8 @@ from typing import Any
 from common.config.load import load
 from common.errors import RigbusError, UsageError
 from common.log import Log
+from common.options import add_common
 from common.rig import PARENT
-from common.service import add_common
 from common.sims.thermostat_firmware import Dialect, Firmware, Quirks, Session
 
 SOCKETS = 4  # that the device has; a fifth client is refused

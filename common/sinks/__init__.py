@@ -40,6 +40,12 @@ def enabled(config: Config) -> dict[str, tuple[str, dict[str, Any]]]:
     return found
 
 
+def settings(name: str, config: Config) -> Any:
+    """All of the configuration that an output goes by; None: it is not switched on."""
+    sink, found = config.sink, enabled(config).get(name)
+    return found and {"csv": (sink.csv, sink.min_free_mb), "influx": sink.influx}.get(name, found)
+
+
 def open_output(name: str, config: Config, data: Path, log: Log, secrets: Secrets) -> Output:
     """An enabled output, opened: it has not looked at any server or folder yet. Raises ConfigError."""
     driver, options = enabled(config)[name]

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from common.errors import ConfigError, StoreError
 from common.log import Log
+from common.log_events import LogEvent
 from common.sinks import requeue
 from common.sinks.gate import Gate
 from common.sinks.output import Feed, NotNow, Output, Row, Written
@@ -270,7 +271,7 @@ class Consumer:
         if (self.state, self.reason) != ("waiting", reason):
             self.state, self.reason = "waiting", reason
             log = self._log.error if mending else self._log.warning
-            log(f"{self.name}: {reason}")
+            log(f"{self.name}: {reason}", event=LogEvent.OUTPUT_AWAY, also={"output": self.name, "reason": reason})
         seconds = after_s
         if seconds is None:  # an answer that says when is no reason to wait longer the next time
             seconds = self._pause_s * random.uniform(0.5, 1.0)
@@ -292,7 +293,7 @@ class Consumer:
     def _well(self) -> None:
         self._pause_s = _FIRST_PAUSE_S
         if self.state == "waiting":
-            self._log.info(f"{self.name}: goes on")
+            self._log.info(f"{self.name}: goes on", event=LogEvent.OUTPUT_BACK, also={"output": self.name})
         self.state, self.reason = "writing", ""
 
     # ---- the store

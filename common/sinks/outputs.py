@@ -9,6 +9,7 @@ from common import sinks
 from common.config.schema import Config
 from common.errors import ConfigError
 from common.log import Log
+from common.log_events import LogEvent
 from common.secrets import Secrets
 from common.sinks.consumer import Consumer
 from common.sinks.gate import Gate
@@ -18,23 +19,40 @@ QUEUE_LOG_S = 5.0
 
 
 class Outputs:
-    """Made once the store is open. `start` when the gate is set; `moves` before each commit, `committed` after it."""
+    """Made once the store is open. `start` when the gate is set; `moves` before each commit, `committed` after it.
+
+    consumers: those that are there; it stays the same list, as others hold it.
+    """
 
     def __init__(self, config: Config, data: Path, store: str, log: Log, secrets: Secrets) -> None:
         """An output that cannot be opened is said in the log and in the status; all else goes on without it."""
         self.gate = Gate()
         self.consumers: list[Consumer] = []
         self.faults: dict[str, str] = {}
-        for name in sinks.enabled(config):
-            try:
-                output = sinks.open_output(name, config, data, log, secrets)
-                self.consumers.append(Consumer(name, output, store, self.gate, log))
-            except Exception as e:  # also what a plug-in raises that rigbus knows nothing of
-                self.faults[name] = str(e) if isinstance(e, ConfigError) else f"{type(e).__name__}: {e}"
-                log.error(f"{name}: cannot be opened, the rig goes on without it", reason=self.faults[name])
-        self.tables = sorted({feed.table for consumer in self.consumers for feed in consumer.feeds})
+        self.tables: list[str] = []
+        self._config, self._data, self._store, self._log, self._secrets = config, data, store, log, secrets
         self._generation: int | None = None
-        self._queues = {consumer.name: Queue(consumer, log) for consumer in self.consumers}
+        self._queues: dict[str, Queue] = {}
+        self._anew: set[str] = set()  # outputs whose settings have changed
+        for name in sinks.enabled(config):
+            self._open(name)
+
+    def _open(self, name: str) -> Consumer | None:
+        try:
+            output = sinks.open_output(name, self._config, self._data, self._log, self._secrets)
+            consumer = Consumer(name, output, self._store, self.gate, self._log)
+        except Exception as e:  # also what a plug-in raises that rigbus knows nothing of
+            self.faults[name] = str(e) if isinstance(e, ConfigError) else f"{type(e).__name__}: {e}"
+            text = f"{name}: cannot be opened, the rig goes on without it"
+            self._log.error(text, event=LogEvent.OUTPUT_AWAY, also={"output": name}, reason=self.faults[name])
+            return None
+        self.consumers.append(consumer)
+        self._queues[name] = Queue(consumer, self._log)
+        self._list_tables()
+        return consumer
+
+    def _list_tables(self) -> None:
+        self.tables = sorted({feed.table for consumer in self.consumers for feed in consumer.feeds})
 
     def start(self) -> None:
         for consumer in self.consumers:
@@ -56,6 +74,32 @@ class Outputs:
         for consumer in self.consumers:
             consumer.mailbox.confirm()
             consumer.wake()
+        for name in sorted(self._anew):
+            self._begin_anew(name)
+
+    def take(self, config: Config) -> None:
+        """Another configuration. An output whose settings differ ends, and begins anew from its cursor in the store."""
+        old, self._config = self._config, config
+        for name in {*sinks.enabled(old), *sinks.enabled(config)}:
+            if sinks.settings(name, old) != sinks.settings(name, config):
+                self._anew.add(name)
+        for consumer in self.consumers:
+            if consumer.name in self._anew:
+                consumer.stop(0.0)
+
+    def _begin_anew(self, name: str) -> None:
+        """Once the old one has ended, and how far it came is in the store."""
+        old = next((consumer for consumer in self.consumers if consumer.name == name), None)
+        if old is not None:
+            if not old.join(0.0) or not old.mailbox.is_empty:
+                return
+            self.consumers.remove(old)
+            del self._queues[name]
+            self._list_tables()
+        self._anew.remove(name)
+        self.faults.pop(name, None)
+        if name in sinks.enabled(self._config) and (consumer := self._open(name)) is not None:
+            consumer.start()
 
     def count(self, tops: Mapping[str, int]) -> None:
         """tops: table → highest id. Counts what is behind, and says so in the log."""
@@ -96,7 +140,10 @@ class Outputs:
 
 
 class Queue:
-    """How many rows an output is behind: in its status, and in the log every few seconds while it does not catch up."""
+    """How many rows an output is behind: in its status, and in the log while it does not catch up.
+
+    On a terminal every few seconds, in journald when that begins.
+    """
 
     def __init__(self, consumer: Consumer, log: Log) -> None:
         self._consumer, self._log = consumer, log
@@ -110,8 +157,12 @@ class Queue:
         if consumer.caught_up:  # since the last look: what it has not got has just come
             consumer.behind = 0
             if self._told:
-                self._log.info(f"{consumer.name}: nothing is behind")
+                text = f"{consumer.name}: nothing is behind"
+                self._log.info(text, event=LogEvent.OUTPUT_CAUGHT_UP, also={"output": consumer.name})
             consumer.caught_up, self._told, self._next = False, False, now + QUEUE_LOG_S
         elif consumer.behind and now >= self._next:
-            self._log.info(f"{consumer.name}: queue", rows=consumer.behind)
+            text = f"{consumer.name}: queue"
+            self._log.watched(text, rows=consumer.behind)
+            if not self._told:
+                self._log.noted(LogEvent.OUTPUT_BEHIND, text, output=consumer.name, rows=consumer.behind)
             self._told, self._next = True, now + QUEUE_LOG_S

@@ -113,6 +113,12 @@ class Mailbox:
                 self._added += 1
             return self._added
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether all that was added is committed."""
+        with self._lock:
+            return self._added == self._confirmed
+
     def is_full(self) -> bool:
         """Whether the output should wait for a commit before it has more rows refused."""
         with self._lock:

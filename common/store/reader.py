@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from common import clock
 from common.errors import StoreError
 from common.store import chunks
 from common.store.assemble import MAX_SPAN_NS
@@ -64,15 +65,18 @@ class Reader:
         """Power from the time between consecutive edges of a channel: P = 3.6e6 · pulses / (imp_per_kwh · Δt) W.
 
         pulses is what the lifetime total grew by: 1, or more where frames between were lost; then P is their mean.
+        None where edges were lost meanwhile: nobody knows how many there were.
         """
         rows = self.pulses(range, channel)
         found = []
         for name in {row.channel for row in rows}:
             of_channel = [row for row in rows if row.channel == name]
-            imp = imp_per_kwh.get(name)
+            imp, lost = imp_per_kwh.get(name), self._lost_edges(name)
             for before, row in pairwise([self._edge_before(of_channel[0]), *of_channel]):
                 assert row is not None
                 watts = _watts(before, row, imp)
+                if before is not None and any(start < row.t_ns and end > before.t_ns for start, end in lost):
+                    watts = None
                 found.append(PowerRow(*row, watts, row.total / imp if imp else None))
         return sorted(found)
 
@@ -116,9 +120,13 @@ class Reader:
         return [name for (name,) in self._all(f"SELECT DISTINCT sensor FROM {newest} ORDER BY sensor")]
 
     def rollups(self, window_s: int, series: str | None = None, range: Range = ALL) -> list[RollupRow]:
-        """Sums of one series, or of all, in windows of 60, 300 or 3,600 s that begin within the range."""
+        """Sums of one series, or of all, in windows of 60, 300 or 3,600 s that begin within the range.
+
+        watts: of energy, the window's mean; None while the window goes on.
+        """
         where, values = ("AND series = ?", [series]) if series is not None else ("", [])
-        watts = "iif(series LIKE 'energy/%', sum * 3.6e6 / window_s, NULL)"
+        over = f"t_ns + window_s * 1000000000 <= {clock.wall_ns()}"
+        watts = f"iif(series LIKE 'energy/%' AND {over}, sum * 3.6e6 / window_s, NULL)"
         columns = f"t_ns, window_s, series, n, sum, min, max, last, last_t_ns, {watts}"
         rows = self._newest(f"{columns} FROM rollups", range, f"AND window_s = ? {where}", [window_s, *values])
         return [RollupRow(*row) for row in rows]
@@ -160,6 +168,11 @@ class Reader:
         before = "channel = ? AND t_ns < ? ORDER BY t_ns DESC, id DESC LIMIT 1"
         found = self._all(f"SELECT t_ns, channel, total FROM pulses WHERE {before}", [row.channel, row.t_ns])
         return PulseRow(*found[0]) if found else None
+
+    def _lost_edges(self, channel: str) -> list[tuple[int, int]]:
+        """From when to when, wall ns."""
+        sql = "SELECT from_t_ns, to_t_ns FROM ledger WHERE stream = ? AND unit = 'edge' AND to_t_ns > from_t_ns"
+        return self._all(sql, [f"pulse/{channel}/"])
 
     def _block(self, rowid: int) -> Iterator[Block]:
         yield from map(_block, self._all(f"{_A_BLOCK} WHERE id = ?", [rowid]))

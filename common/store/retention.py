@@ -13,6 +13,7 @@ from common import clock
 from common.config.schema import SinkConfig
 from common.errors import StoreError
 from common.log import Log
+from common.log_events import LogEvent
 from common.store import database, prune, space
 from common.store.moves import Follower
 from common.store.prune import Kind, Skipped
@@ -58,6 +59,10 @@ class Retention:
         self._losses = True  # sums may wait for the ledger: of an earlier process too
         self._offset_ns = clock.wall_minus_boot_ns()
         self._pause_until = 0.0
+
+    def take(self, cfg: SinkConfig) -> None:
+        """Other bounds; how long rows stay is looked at anew."""
+        self._cfg, self._pass_at = cfg, 0.0
 
     def step(
         self,
@@ -226,11 +231,14 @@ class Retention:
     def _tell(self, deleted: int, *, left: bool) -> None:
         now = time.monotonic()
         if self._told_at is None:
-            self._log.warning("the disk is nearly full: the oldest data goes", min_free_mb=self._floor_mb())
+            self._log.warning(
+                "the disk is nearly full: the oldest data goes",
+                event=LogEvent.DISK_FULL, min_free_mb=self._floor_mb(),
+            )  # fmt: skip
         if deleted or self._told_at is None:
             self._told_at = now
         if self._refused and not left and not self._nothing_left:
-            self._log.error("the disk is full, and no data is left that may go")
+            self._log.error("the disk is full, and no data is left that may go", event=LogEvent.DISK_FULL)
             self._nothing_left = True
 
     def _recover(self, store: Store) -> None:
@@ -245,7 +253,9 @@ class Retention:
             self._log_is_short = False
         if self._told_at is not None and now - self._told_at >= CALM_S:
             self._told_at = None
-            self._log.info("there is room on the disk again", rows_deleted_early=self.deleted_early)
+            self._log.info(
+                "there is room on the disk again", event=LogEvent.DISK_OK, rows_deleted_early=self.deleted_early
+            )
 
     def _floor_mb(self) -> int:
         return round(space.floor_bytes(self._data, self._cfg.min_free_mb) / 1e6)

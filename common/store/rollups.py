@@ -35,7 +35,7 @@ class Rollups:
 
     def __init__(self, imp_per_kwh: Mapping[str, float], log: Log | None = None) -> None:
         self.behind = False  # there is more to merge at once
-        self._imp_per_kwh, self._log = imp_per_kwh, log
+        self.imp_per_kwh, self._log = imp_per_kwh, log
         self._due = time.monotonic()
         self._order = deque(SOURCES)
         self._told = False
@@ -65,7 +65,7 @@ class Rollups:
 
     def _merge(self, conn: sqlite3.Connection, limits: Mapping[str, int], end: float) -> bool:
         cursors = progress.cursors(conn, NAME)
-        sums = Sums(self._imp_per_kwh, self._damaged)
+        sums = Sums(self.imp_per_kwh, self._damaged)
         moved: dict[str, int] = {}
         self._order.rotate(-1)  # a long backlog in one table must not keep another waiting
         left = deque(self._order)

@@ -87,11 +87,11 @@ class SummedSeries:
     def _power(self, name: str, ends: Times, rows: Floats, last: dict[str, int]) -> Values:
         """W from the last edge of a window to that of the next that has one: exact, however few edges a window has.
 
-        Before the oldest edge of all, mean power since that window's start.
+        Of the oldest window that has edges nothing is known: nobody knows since when they were counted.
         """
         before = last[name] if name in last else self._edge_before(name)
         last[name] = int(ends[-1])
-        begins = np.concatenate(([ends[0] - ends[0] % self._window_ns if before is None else before], ends[:-1]))
+        begins = np.concatenate(([ends[0] if before is None else before], ends[:-1]))
         took_s = (ends - begins) / 1e9
         good = took_s > 0
         begins, took_s, n, joules = begins[good], took_s[good], rows[1][good], rows[2][good] * 3.6e6

@@ -20,9 +20,13 @@ class Upkeep:
     """`step` after each commit, `refused` where one failed, `finish` at the stop. In the writer's thread."""
 
     def __init__(self, config: Config, data: Path, log: Log) -> None:
-        channels = config.pulse.channel if config.pulse is not None else []
-        self._rollups = Rollups({channel.name: channel.imp_per_kwh for channel in channels}, log)
+        self._rollups = Rollups(_imp_per_kwh(config), log)
         self._retention = Retention(config.sink, data, log)
+
+    def take(self, config: Config) -> None:
+        """Another configuration: sums go by it from the next step on."""
+        self._rollups.imp_per_kwh = _imp_per_kwh(config)
+        self._retention.take(config.sink)
 
     def step(
         self, store: Store, consumers: Sequence[Follower], limits: Mapping[str, int], *, settled: bool = True
@@ -46,3 +50,7 @@ class Upkeep:
         """Sums up what is stored. Raises StoreError."""
         self._rollups.finish(store, limits, timeout_s)
         self._retention.finish(store)
+
+
+def _imp_per_kwh(config: Config) -> dict[str, float]:
+    return {channel.name: channel.imp_per_kwh for channel in config.pulse.channel} if config.pulse is not None else {}

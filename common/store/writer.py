@@ -9,7 +9,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Literal, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 from common.errors import StoreError
 from common.frames import Health
@@ -108,6 +108,20 @@ class Store:
         try:
             there = {row[0] for row in conn.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
             return {t: (t in there and conn.execute(f"SELECT max(id) FROM {t}").fetchone()[0]) or 0 for t in tables}
+        except sqlite3.Error as e:
+            raise StoreError(f"{self.path}: {e}") from e
+
+    def ledger(self, after: int, most: int = 500) -> list[tuple[Any, ...]]:
+        """Rows behind that id, oldest first: id, src (None: of no stream), stream, unit, cause, count, from_t_ns,
+
+        to_t_ns, detail. StoreError: it cannot be read now.
+        """
+        try:
+            return self._connection().execute(
+                "SELECT l.id, s.src, l.stream, l.unit, l.cause, l.count, l.from_t_ns, l.to_t_ns, l.detail "
+                "FROM ledger l LEFT JOIN streams s ON s.id = l.stream_id WHERE l.id > ? ORDER BY l.id LIMIT ?",
+                (after, most),
+            ).fetchall()  # fmt: skip
         except sqlite3.Error as e:
             raise StoreError(f"{self.path}: {e}") from e
 

@@ -17,6 +17,9 @@ from .times import TimeRange, checked_joint, checked_limit, checked_seconds, spa
 Row = dict[str, Any]
 
 
+_LATE_S = 3.0  # rows may come into the file so late
+
+
 class TelemetryQuery:
     """Belongs to the thread that makes it. FileNotFoundError: there is no such file; none is ever made.
 
@@ -61,7 +64,10 @@ class TelemetryQuery:
         return self._newest("* FROM dds_commands", time_range, limit, {"+funcode": funcode})  # +: by time
 
     def get_command_rate(self, window_s: float = 10.0) -> Row:
-        """{total_commands, rate_hz, by_funcode: {funcode: rate_hz}} of the last window_s seconds before now."""
+        """{total_commands, rate_hz, by_funcode: {funcode: rate_hz}} of window_s seconds.
+
+        They end at the newest row, where it is less than 3 s old: rows come a second late; else now.
+        """
         return self._rate("dds_commands", "total_commands", window_s)
 
     def get_feedback_rate(self, window_s: float = 10.0) -> Row:
@@ -71,6 +77,8 @@ class TelemetryQuery:
     def _rate(self, table: str, total: str, window_s: float) -> Row:
         window_s = checked_seconds("window_s", window_s, positive=True)
         now = time.time()
+        newest = self._all(f"SELECT max(ts) FROM {table} WHERE ts > ? AND ts <= ?", (now - _LATE_S, now))[0][0]
+        now = newest or now  # what came since is on its way to the file
         rows = self._all(
             f"SELECT funcode, count(*) FROM {table} WHERE ts > ? AND ts <= ? GROUP BY +funcode ORDER BY funcode",
             (now - window_s, now),

@@ -4,6 +4,7 @@ import time
 
 from common.config.schema import ThermostatDevice
 from common.log import Log
+from common.log_events import LogEvent
 from common.paths import Folders
 from common.thermostats.link import DeviceError, Garbled, Link, LinkError, Refused, TimedOut, ask_ok
 from common.thermostats.pacing import Backoff
@@ -76,14 +77,14 @@ class Connection:
         self.error, self.up, self.reports = None, True, self.reports + 1
         if self._told_outage or self.dialect != self._told_dialect:
             text = "connected again" if self._told_outage else "connected"
-            self._log.info(text, device=self._cfg.name, dialect=self.dialect)
+            self._log.info(text, event=LogEvent.DEVICE_BACK, device=self._cfg.name, dialect=self.dialect)
         self._told_dialect, self._told_outage = self.dialect, False
 
     def failed(self, e: LinkError) -> None:
         """Gives the connection up: after a reply that is missing nobody can tell which one comes next."""
         # one that fails each few seconds is told once a minute, one that stays away once
         if not self._told_outage and time.monotonic() - self._told_at >= _LINE_S:
-            self._log.warning("no reading", device=self._cfg.name, cause=e.cause, reason=e)
+            self._log.warning("no reading", event=LogEvent.DEVICE_LOST, device=self._cfg.name, cause=e.cause, reason=e)
             self._told_outage, self._told_at = True, time.monotonic()
         if self.link is not None or not self.pause_s:
             self._backoff.failed(time.monotonic_ns())

@@ -6,9 +6,13 @@ import traceback
 from concurrent.futures import Future
 from typing import Any
 
+from msgspec.structs import replace
+
 from common.config.schema import ThermostatDevice
 from common.errors import RigbusError
 from common.frames import Event, Thermostat
+from common.log_events import LogEvent
+from common.notify import Rounds
 from common.runtime import Runtime
 from common.thermostats.commands import Answer, Commands
 from common.thermostats.connection import Connection, readings_in
@@ -27,13 +31,15 @@ _AGAIN_S = 0.15
 _LOOK_S = 1.0
 # The firmware drops an answer without a word now and then: one that is missing does not mean that it has no streaming.
 _STREAM_TRIES, _STREAM_AGAIN_S = 3, 600.0
+# beside what waits for the device: a name may be looked up for a minute
+_ROUND_S, _ROUND_TIMEOUTS = 120.0, 10
 
 
 class Device:
     """Polls or listens in a thread of its own. The public methods are for other threads."""
 
-    def __init__(self, rt: Runtime, cfg: ThermostatDevice, stop_fd: int) -> None:
-        """Begins at once. stop_fd: readable when all is to end."""
+    def __init__(self, rt: Runtime, cfg: ThermostatDevice, stop_fd: int, *, was_there: bool = True) -> None:
+        """Begins at once. stop_fd: readable when it is to end. was_there: in the run before this one, too."""
         self.name, self._rt, self._cfg = cfg.name, rt, cfg
         self.commands = Commands(cfg.name, stop_fd)
         self._connection = Connection(cfg, rt.folders, rt.log, stop_fd)
@@ -46,11 +52,13 @@ class Device:
         self._stream_failures, self._stream_again_ns, self._told_no_stream = 0, 0, False
         self._mark = Mark(rt.folders.data / "thermostat", cfg.name)
         # what no loss may have told yet when the run before was killed: see Losses and Polls.look; a stream's time-out
-        rt.mark_down_time(f"thermostat/{cfg.name}/", "poll", 2 * TELL_S + _LOOK_S + cfg.timeout_s)
+        if was_there:
+            rt.mark_down_time(f"thermostat/{cfg.name}/", "poll", 2 * TELL_S + _LOOK_S + cfg.timeout_s)
         close_left_open(rt, self._mark, cfg.name)
         streams = cfg.mode == "stream"
         self._account = (StreamAccount if streams else Polls)(self._losses, cfg.period_s)
         self._ending, self._ended = threading.Lock(), False
+        self.rounds = Rounds(_ROUND_S + _ROUND_TIMEOUTS * cfg.timeout_s)
         self._thread = threading.Thread(target=self._work, name=cfg.name, daemon=True)
         self._thread.start()
 
@@ -95,6 +103,9 @@ class Device:
         self._require_connection()
         return self.commands.put(None)
 
+    def allow_control(self, allowed: bool) -> None:
+        self._cfg = replace(self._cfg, allow_control=allowed)
+
     def control(self, setting: Setting) -> "Future[Answer]":
         """Sends it once, never again. Raises RigbusError where that is not allowed, or the device is away."""
         if not self._cfg.allow_control:
@@ -116,6 +127,7 @@ class Device:
     def _work(self) -> None:
         try:
             while True:
+                self.rounds.turn()
                 try:
                     if isinstance(self._account, StreamAccount):
                         self._listen(self._account)
@@ -183,7 +195,7 @@ class Device:
         if verdict.reboot:
             self._reboots.seen(verdict.reboot)
         if why := self._reboots.to_tell(time.monotonic_ns()):
-            self._rt.log.warning("the device has rebooted", device=self.name, why=why)
+            self._rt.log.warning("the device has rebooted", event=LogEvent.DEVICE_REBOOTED, device=self.name, why=why)
             self._rt.publish(Event(event_type="reboot", source=self.name, detail=why, level="warning"))
             if self._connection.reports > 1:
                 self._connection.close()  # perhaps into another firmware: the next one is probed
@@ -192,6 +204,7 @@ class Device:
     def _serve_until(self, until_ns: int) -> None:
         """Waits until then (CLOCK_MONOTONIC), serving commands: none is begun later. Raises LinkError, Stopped."""
         while (now_ns := time.monotonic_ns()) < until_ns:
+            self.rounds.turn()
             self._losses.look()
             wake_ns = until_ns
             if self.commands.to_run:
@@ -240,6 +253,7 @@ class Device:
             link.send("report mode on")
             asked, until = True, self._silent_at()
             while self._connection.link is link:
+                self.rounds.turn()
                 # what waits meanwhile is read at once afterwards: the kernel keeps minutes of reports
                 if self.commands.to_run:
                     self._serve(aside=True)

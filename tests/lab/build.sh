@@ -38,7 +38,7 @@ apt-get indextargets --format '$(ORIGIN)|$(SIGNED_BY)|$(REPO_URI)|$(RELEASE)|$(C
   awk -F'|' '$1=="Debian" {print "deb " ($2 ~ /^\// ? "[signed-by=" $2 "] " : "") $3 " " $4 " " $5}' | sort -u > debian.list
 [ -s debian.list ] || { echo "build.sh: apt knows no Debian source; run apt-get update" >&2; exit 69; }
 mmdebstrap -q --variant=minbase \
-  --include=systemd,systemd-sysv,dbus,udev,kmod,python3,python3-venv,gpiod,i2c-tools,procps,e2fsprogs,busybox-static,sqlite3 \
+  --include=systemd,systemd-sysv,dbus,udev,kmod,make,python3,python3-venv,gpiod,i2c-tools,procps,e2fsprogs,busybox-static,sqlite3 \
   --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/doc/*' \
   "$SUITE" tree debian.list
 rm -rf tree/var/lib/apt/lists/* tree/var/cache/apt/* tree/etc/apt/sources.list.d/*

@@ -34,7 +34,9 @@ echo 'hist:keys=mask,bits' > {TRACING}/events/kprobes/levels/trigger
 DROP_IN = f"""
 [Service]
 User=root
+Group=root
 SupplementaryGroups=
+ExecCondition=
 Environment=RPI_LGPIO_CHIP=0 RPI_LGPIO_REVISION=c03114 LG_WD={RUN}
 WorkingDirectory={RUN}
 ExecStart=
@@ -46,7 +48,6 @@ TimeoutStopSec=60
 ProtectSystem=no
 PrivateTmp=no
 StateDirectory=
-RuntimeDirectory=
 """
 
 

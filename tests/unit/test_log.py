@@ -33,13 +33,6 @@ def test_what_is_not_normal_is_marked_for_people(stream, level, end):
     assert stream.getvalue() == f"x: text a=1{end}\n"
 
 
-@pytest.mark.parametrize(("level", "priority"), [("error", 3), ("warning", 4), ("info", 6)])
-def test_journald_gets_the_priority_instead(stream, monkeypatch, level, priority):
-    monkeypatch.setenv("JOURNAL_STREAM", "8:1234")
-    getattr(Log("x", stream), level)("text")
-    assert stream.getvalue() == f"<{priority}>x: text\n"
-
-
 def test_an_error_of_many_lines_stays_one_line(stream):
     Log("x", stream).error("it\nbroke", reason="a\nb\nc")
     assert stream.getvalue().count("\n") == 1

@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from common import notify
-from common.notify import Notifier
+from common.notify import Notifier, Rounds
 
 
 @pytest.fixture
@@ -120,4 +120,59 @@ def test_without_a_watchdog_there_are_no_beats(listener, make, monkeypatch, limi
     if limit is not None:
         monkeypatch.setenv("WATCHDOG_USEC", limit)
     make().progress()
+    assert received(listener) == []
+
+
+# ---- threads that must live
+
+
+def test_a_thread_that_hangs_stops_the_beat_until_it_goes_on(listener, make, monkeypatch, clock):
+    monkeypatch.setenv("WATCHDOG_USEC", "3000000")
+    notifier, rounds = make(), Rounds(5.0)
+    notifier.watched["writer"] = rounds
+    assert notifier.progress() == []
+    clock[0] += 4.9
+    assert notifier.progress() == []
+    assert received(listener) == ["WATCHDOG=1"] * 2
+    clock[0] += 1.0
+    assert notifier.progress() == ["writer"]
+    assert received(listener) == []
+    rounds.turn()
+    assert notifier.progress() == []
+    assert received(listener) == ["WATCHDOG=1"]
+
+
+def test_a_thread_that_waits_for_others_may_wait_for_ever(clock):
+    rounds = Rounds(5.0)
+    rounds.idle()
+    clock[0] += 1e6
+    assert rounds.alive
+    rounds.turn()
+    clock[0] += 5.1
+    assert not rounds.alive
+
+
+def test_a_round_may_be_given_longer(clock):
+    rounds = Rounds(5.0)
+    rounds.turn(60.0)
+    clock[0] += 64.9
+    assert rounds.alive
+    clock[0] += 0.2
+    assert not rounds.alive
+
+
+def test_patience_ends_with_the_next_beat(listener, make, monkeypatch, clock):
+    monkeypatch.setenv("WATCHDOG_USEC", "3000000")
+    notifier = make()
+    notifier.be_patient(3600)
+    clock[0] += 1000
+    notifier.progress()
+    clock[0] += 1
+    notifier.progress()
+    assert received(listener) == ["WATCHDOG_USEC=3600000000", "WATCHDOG_USEC=3000000", "WATCHDOG=1", "WATCHDOG=1"]
+
+
+def test_without_a_watchdog_patience_says_nothing(listener, make):
+    """WATCHDOG_USEC would switch one on."""
+    make().be_patient(3600)
     assert received(listener) == []

@@ -84,7 +84,7 @@ def test_the_shown_drivers_work_by_their_entry_points(live_rig, package, config,
     set_to(3)  # it began again: three since
     rig.wait(lambda: status("pulse") == "import 8")
     rig.wait(lambda: rig.health("highspeed")["last_seq"] >= 3)
-    assert status("highspeed") == "10 Hz nominal, driver load"
+    assert status("highspeed") == "10.0 Hz, driver load"
     assert rig.stop() == 0, rig.log()
 
     pulses = json.loads(rig.rigbus("query", "pulses", "--json", "--last", "100").out)

@@ -11,7 +11,7 @@ from common.config.schema import PumpConfig
 from common.errors import NoAnswer, RigbusError
 from common.gateway import pumps
 from common.gateway.estop import EmergencyStop
-from common.gateway.guard import control
+from common.gateway.guard import address_of, control
 from common.gateway.pump_requests import (
     CalibrateSeconds,
     Calibration,
@@ -37,8 +37,14 @@ class Pumps:
     """The rig's pumps, one a gateway. told_at: monotonic s of the last command that was answered."""
 
     def __init__(self, site: Site, cfg: PumpConfig) -> None:
-        self.site, self.cfg, self.told_at = site, cfg, float("-inf")
+        self.site, self._cfg, self.told_at = site, cfg, float("-inf")
         self.estop = EmergencyStop(site.daemons, site.folders, ["pump"], site.log)
+        self.estop.done = site.asker.hurry
+
+    @property
+    def cfg(self) -> PumpConfig:
+        """It may have changed since the start."""
+        return self.site.config.pump or self._cfg
 
     def named(self, name: str) -> str:
         """Raises HTTPException."""
@@ -69,7 +75,7 @@ class Pumps:
         return reply
 
 
-def _pumps(request: Request) -> Pumps:
+async def _pumps(request: Request) -> Pumps:
     state, site = request.app.state, site_of(request)
     if site.config.pump is None or not site.config.pump.enabled:
         raise HTTPException(404, "no pumps are configured: there is no [pump]")
@@ -199,9 +205,9 @@ async def calibrate(rig: _Rig, body: Calibration) -> Any:
 
 
 @router.post("/pump/stop-all")
-async def stop_all(rig: _Rig) -> Any:
+async def stop_all(rig: _Rig, request: Request) -> Any:
     """The emergency stop of the pumps: it latches. A body is not looked at; a token that may look is enough."""
-    found = await rig.estop.stop("", "stop-all over HTTP")
+    found = await rig.estop.stop("", "stop-all over HTTP", address_of(request.scope))
     rig.told_at = time.monotonic()
     told = {key: found[key] for key in ("locked", "stopped", "saved")}
     if not found["ok"]:

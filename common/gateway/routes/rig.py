@@ -11,8 +11,9 @@ from starlette.websockets import WebSocketDisconnect
 
 from common.audit import audit
 from common.gateway.connection import Connection
-from common.gateway.guard import control
+from common.gateway.guard import address_of, control
 from common.gateway.site import site_of
+from common.gateway.thermostat import finite
 
 router = APIRouter(tags=["rig"])
 _AUDIT_S = 2.0
@@ -28,13 +29,13 @@ async def healthz() -> dict[str, Any]:
 @router.get("/api/status")
 async def status(request: Request) -> JSONResponse:
     """Everything that is known now, in sections."""
-    return JSONResponse(site_of(request).now.sections())
+    return JSONResponse(finite(site_of(request).now.sections()))
 
 
 @router.get("/api/streams")
 async def streams(request: Request) -> JSONResponse:
     """The section `streams`: every topic with its rate and age."""
-    return JSONResponse(site_of(request).now.section("streams"))
+    return JSONResponse(finite(site_of(request).now.section("streams")))
 
 
 class _Account:
@@ -56,7 +57,7 @@ async def account(request: Request) -> JSONResponse:
     found: _Account = state.account
     async with found.lock:
         if time.monotonic() >= found.until:
-            made = await asyncio.to_thread(audit, site.config, site.folders)
+            made = await site.work.run(lambda: audit(site.config, site.folders))
             found.document, found.until = made.as_json(), time.monotonic() + _AUDIT_S
         return JSONResponse(found.document)
 
@@ -89,7 +90,7 @@ async def estop(request: Request) -> JSONResponse:
         said = {}
     said = said if isinstance(said, dict) else {}
     command_id, reason = said.get("command_id", ""), said.get("reason", "asked for")
-    done = await site_of(request).estop.stop(command_id, reason)
+    done = await site_of(request).estop.stop(command_id, reason, address_of(request.scope))
     if done.pop("ok"):
         return JSONResponse(done)
     return JSONResponse({"error": "nobody answers: use the switch on the rig", "detail": None, **done}, 503)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from common.config.schema import InfluxConfig
 from common.log import Log
+from common.log_events import LogEvent
 from common.sinks.influx.lines import Batch
 from common.sinks.influx.server import Answer, Server
 from common.sinks.output import NotNow
@@ -131,7 +132,8 @@ class Sender:
         general = _same(reason)
         if general not in self._told and len(self._told) < _TOLD:
             self._told.add(general)
-            self._log.error(f"{self._name}: refused rows go to quarantine (`rigbus quarantine list`)", reason=reason)
+            text = f"{self._name}: refused rows go to quarantine (`rigbus quarantine list`)"
+            self._log.error(text, event=LogEvent.QUARANTINE, also={"output": self._name}, reason=reason)
 
 
 def _all_dropped(words: str, n: int) -> bool:

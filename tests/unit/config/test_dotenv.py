@@ -1,5 +1,7 @@
 """`.env` with the meter-pulse seed's keys: environment beats `.env` beats the files; tokens never show themselves."""
 
+import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -71,6 +73,74 @@ def test_tokens_come_from_the_environment_then_credentials_then_dotenv(tmp_path)
     both = {**with_systemd, "INFLUX_WRITE_TOKEN": "from-environment"}
     found = Secrets(env, both).get("INFLUX_WRITE_TOKEN")
     assert (found.reveal(), found.source) == ("from-environment", "the environment")
+
+
+def test_the_dotenv_that_systemd_read_comes_before_the_one_beside_the_configuration(config, tmp_path):
+    """A service may not read the latter, which is root's."""
+    credentials = tmp_path / "cred"
+    credentials.mkdir()
+    (credentials / "env").write_text("INFLUX_TOKEN=from-credential\nINFLUX_ORG=credential\nRAW_BUCKET=\n")
+    (tmp_path / ".env").write_text("INFLUX_TOKEN=from-dotenv\nINFLUX_ORG=dotenv\nRAW_BUCKET=dotenv_raw\n")
+    service = {"CREDENTIALS_DIRECTORY": str(credentials)}
+    found = Secrets(tmp_path / ".env", service).get("INFLUX_TOKEN")
+    assert (found.reveal(), found.source) == ("from-credential", "systemd credentials (env)")
+    (credentials / "INFLUX_TOKEN").write_text("from-its-own-file")
+    assert Secrets(tmp_path / ".env", service).get("INFLUX_TOKEN").reveal() == "from-its-own-file"
+    influx = load(str(config), service).config.sink.influx
+    assert (influx.org, influx.raw_bucket) == ("credential", "dotenv_raw")
+    assert load(str(config), {**service, "INFLUX_ORG": "environment"}).config.sink.influx.org == "environment"
+
+
+def test_a_service_without_that_credential_has_the_dotenv_beside_the_configuration(config, tmp_path):
+    (tmp_path / ".env").write_text("INFLUX_TOKEN=from-dotenv\nINFLUX_ORG=dotenv\n")
+    service = {"CREDENTIALS_DIRECTORY": str(tmp_path / "cred")}
+    assert Secrets(tmp_path / ".env", service).get("INFLUX_TOKEN").reveal() == "from-dotenv"
+    assert load(str(config), service).config.sink.influx.org == "dotenv"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become somebody who may not look into it")
+def test_a_folder_of_credentials_that_is_closed_is_as_none():
+    """As systemd 252 shows it to an ExecCondition."""
+    with tempfile.TemporaryDirectory() as folder:
+        config, credentials = Path(folder, "rigbus.toml"), Path(folder, "credentials")
+        config.write_text('[sink.influx]\norg = "toml"\n')
+        credentials.mkdir()
+        (credentials / "env").write_text("INFLUX_ORG=credential\n")
+        service = {"CREDENTIALS_DIRECTORY": str(credentials)}
+        assert load(str(config), service).config.sink.influx.org == "credential"
+        credentials.chmod(0)
+        Path(folder).chmod(0o755)
+        os.seteuid(65534)
+        try:
+            assert load(str(config), service).config.sink.influx.org == "toml"
+        finally:
+            os.seteuid(0)
+
+
+def test_a_bad_line_in_systemds_dotenv_is_said_without_its_text(config, tmp_path):
+    (tmp_path / "env").write_text('INFLUX_TOKEN="hunter2\n')
+    with pytest.raises(ConfigError) as e:
+        load(str(config), {"CREDENTIALS_DIRECTORY": str(tmp_path)})
+    assert str(e.value).startswith(f"{tmp_path / 'env'}:1: not NAME=value")
+    assert "hunter2" not in str(e.value)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become somebody who may not read it")
+def test_a_dotenv_that_may_not_be_read_is_as_none():
+    """As a daemon finds /etc/rigbus/.env, which is root's."""
+    with tempfile.TemporaryDirectory() as folder:  # others could not go through pytest's own
+        config, env = Path(folder, "rigbus.toml"), Path(folder, ".env")
+        config.write_text('[sink.influx]\norg = "toml"\n')
+        env.write_text("INFLUX_TOKEN=hunter2\nINFLUX_ORG=dotenv\n")
+        assert load(str(config), {}).config.sink.influx.org == "dotenv"  # and imports what nobody else may read here
+        env.chmod(0o600)
+        Path(folder).chmod(0o755)
+        os.seteuid(65534)
+        try:
+            assert not Secrets(env, {}).get("INFLUX_TOKEN")
+            assert load(str(config), {}).config.sink.influx.org == "toml"
+        finally:
+            os.seteuid(0)
 
 
 def test_a_token_is_found_when_it_is_mended(tmp_path):

@@ -30,7 +30,7 @@ NORMAL: dict[str, Any] = {
     "thermostat": {"devices": [{"name": "bench", "address": "h:23", "connected": True, "last_error": ""}]},
     "pumps": {"locked": False, "locked_by": "", "locked_t": None, "events": []},
     "arm": {"locked": False, "locked_by": "", "locked_t": None},
-    "record": {"behind_s": 0.8, "behind_frames": 0, "committed_t": T},
+    "record": {"behind_s": 0.8, "behind_frames": 0, "committed_t": T, "limit_s": 10.0},
     "outputs": [output("csv"), output("influx"), output("rollups")],
     "account": {
         "published": 10, "stored": 9, "lost": 1, "pending": 0, "unknown": 0, "ok": True, "unknown_t": None,

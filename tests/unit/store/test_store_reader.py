@@ -286,3 +286,11 @@ def test_the_newest_are_found_page_by_page(store: Store, path: Path, maker: Any,
         assert reader.samples("v", Range(last=250)).values[:, 0].tolist() == [i / 2 for i in range(470, 720)]
         assert len(reader.samples("v", Range(last=10_000)).t_ns) == 720
         assert len(reader.samples("v", Range(last=0)).t_ns) == 0
+
+
+def test_over_lost_edges_there_is_no_power(store: Store, path: Path, maker: Any) -> None:
+    store.commit(pulses_at(maker, 0, 1, 2, 3))
+    gone = {"stream": "pulse/import/", "unit": "edge", "count": None, "cause": "down", "detail": ""}
+    store.commit([maker.take(frames.Loss, t=T + 2 * S, from_t=T + S + 1, to_t=T + 2 * S - 1, **gone)])
+    with open_reader(path) as reader:
+        assert [row.watts is None for row in reader.power({"import": 1000.0})] == [True, False, True, False]

@@ -22,6 +22,7 @@ export const quantity = {
   energy: fixed("kWh", 2),
   temperature: fixed("°C", 3),
   current: fixed("A", 3, { sign: true }),
+  voltage: fixed("V", 3),
   rms: fixed("g", 3),
   peak: fixed("g", 2),
   frequency: fixed("Hz", 1),

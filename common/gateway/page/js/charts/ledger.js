@@ -3,6 +3,7 @@
 import { asLoss, concerns, distinct } from "./losses.js";
 
 const MOST = 2000;
+const RETRY_MS = 3000;
 
 export class Ledger {
   constructor({ link, state, range }) {
@@ -23,6 +24,12 @@ export class Ledger {
     });
     link.on("state", (s) => s === "live" && this.load());
     range.on(() => range.get().from_s < this.from_s && this.load());
+    this.load(); // before any chart asks for its data: what is lost must not look as if nobody knew of it
+  }
+
+  /** Whether the losses since then are known. */
+  knows(from_s) {
+    return this.from_s <= from_s;
   }
 
   on(fn) {
@@ -42,6 +49,7 @@ export class Ledger {
     }
     this.busy = true;
     this.again = false;
+    let wait_ms = 500;
     try {
       // Without an end: a loss that covers the whole range is told of after it.
       const { from_s } = this.range.get();
@@ -53,11 +61,13 @@ export class Ledger {
       for (const fn of this.listeners) fn();
     } catch {
       // The charts' own question says that nobody answers.
+      wait_ms = RETRY_MS;
+      this.again = this.link.state === "live";
     }
     setTimeout(() => {
       this.busy = false;
       if (this.again) this.load();
-    }, 500);
+    }, wait_ms);
   }
 
   #tell(frame) {

@@ -69,6 +69,35 @@ export function flags(marks, width, room) {
   return done;
 }
 
+const ABOUT = 0.6; // stretches of that share of the longest are about as long: counts vary
+
+/** The parts of a loss's range in which none of the series `list` has a value: a list of {from_s, to_s}; none: all of it has.
+ *
+ * period_s: between two values; null: they come when they come, and the part is the last of the longest stretches (a range
+ * may begin before the loss, by as much as nobody knew of, but hardly end after it).
+ */
+export function blanks(columns, list, { from_s, to_s }, period_s) {
+  const { step_s, first, last } = columns;
+  const filled = (k) => list.some((s) => columns.n[s][columns.at(k)] > 0);
+  let before = Math.min(columns.column(from_s) - 1, last);
+  while (before >= first && !filled(before)) before--;
+  const found = [];
+  const add = (next) => {
+    const part = { from_s: Math.max(from_s, (before + 1) * step_s), to_s: Math.min(to_s, next * step_s) };
+    if (part.to_s > part.from_s && (period_s === null || (next - before - 1) * step_s > 1.5 * period_s)) found.push(part);
+  };
+  const end = columns.column(to_s);
+  for (let k = Math.max(before + 1, first); k <= last && before <= end; k++) {
+    if (!filled(k)) continue;
+    add(k);
+    before = k;
+  }
+  if (before <= end) add(Infinity);
+  if (period_s !== null) return found;
+  const longest = Math.max(...found.map((part) => part.to_s - part.from_s));
+  return found.filter((part) => part.to_s - part.from_s >= ABOUT * longest).slice(-1);
+}
+
 /** What remains of a hole after the losses that explain it: none of it, where one of them lies in it. */
 export const unaccounted = (holes, list, slack_s) =>
   holes.filter(([a, b]) => !list.some((l) => l.from_s <= b + slack_s && l.to_s >= a - slack_s));

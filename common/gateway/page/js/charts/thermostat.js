@@ -1,7 +1,8 @@
-/** The thermostat panel: a number and a lane a channel with its target, a lane of all currents. */
+/** The thermostat panel: a number and a lane a channel with its target, a lane of all currents (A), or of what stands for them (V). */
 
 import { h } from "../dom.js";
 import { duration, number, quantity, say } from "../format.js";
+import { drive } from "../drive.js";
 import { icon } from "../icons.js";
 import { figure, Remark } from "./figures.js";
 import { sumWords } from "./losses.js";
@@ -11,7 +12,8 @@ import { TimeChart } from "./timechart.js";
 const TOKENS = ["s1", "s2", "s3", "ink"];
 
 /** Changes where the page must be built anew: other devices or channels. */
-export const thermostatKey = (section) => (section?.devices ?? []).map((d) => `${d.name}:${d.channels.map((c) => c.channel)}`).join();
+export const thermostatKey = (section) =>
+  (section?.devices ?? []).map((d) => `${d.name}:${d.channels.map((c) => `${c.channel} ${drive(c)?.field}`)}`).join();
 
 export class Thermostat {
   constructor(page, body, silent) {
@@ -19,16 +21,17 @@ export class Thermostat {
     const { devices } = page.state.get("thermostat");
     const row = h("div", { class: "figures" });
     const [lanes, series] = [[], []];
-    const all = devices.flatMap((device) => device.channels.map(({ channel }) => [device, channel]));
-    const current = all.length;
-    for (const [device, channel] of all) {
+    const all = devices.flatMap((device) => device.channels.map((channel) => [device, channel.channel, drive(channel)]));
+    // Below the temperatures a lane a unit: A and V are never on one scale.
+    const units = ["A", "V"].filter((unit) => all.some(([, , driven]) => driven?.unit === unit));
+    for (const [device, channel, driven] of all) {
       const key = `${device.name}/${channel}`;
       const label = devices.length > 1 ? `${device.name} ${channel}` : String(channel);
       const token = TOKENS[lanes.length % TOKENS.length];
       const named = devices.length > 1 ? label : `Channel ${channel}`;
       const shown = figure(`thermostat.${key}`, named, { token });
       row.append(shown.el);
-      this.channels.set(key, { s: series.length, named, shown });
+      this.channels.set(key, { s: series.length, named, shown, driven });
       const common = { token, stream: `thermostat/${device.name}/`, period_s: device.period_s };
       const span = (lo, hi, decimals, unit, sign) => {
         const [a, b] = [number(lo, decimals, { sign }), number(hi, decimals, { sign })];
@@ -36,14 +39,18 @@ export class Thermostat {
       };
       series.push(
         { ...common, name: `thermostat/${key}/temperature`, label, lane: lanes.length, say: (lo, hi) => span(lo, hi, 3, "°C") },
-        { ...common, name: `thermostat/${key}/i_tec`, label: `${label} current`, lane: current, brief: true, say: (lo, hi) => span(lo, hi, 3, "A", true) },
       );
+      if (driven) {
+        const { field, word, unit, sign } = driven;
+        series.push({ ...common, name: `thermostat/${key}/${field}`, label: `${label} ${word}`, lane: all.length + units.indexOf(unit),
+          brief: true, say: (lo, hi) => span(lo, hi, 3, unit, sign) });
+      }
       lanes.push({
         y: new YScale({ parts: 2, least: 0.01 }), label: `${label} °C`, text: (v, step) => number(v, decimals(step)),
         target: () => this.#channel(key)?.target,
       });
     }
-    lanes.push({ y: new YScale({ zero: true, parts: 2, least: 0.1 }), label: "A", text: (v, step) => number(v, decimals(step)) });
+    for (const unit of units) lanes.push({ y: new YScale({ zero: true, parts: 2, least: 0.1 }), label: unit, text: (v, step) => number(v, decimals(step)) });
     body.append(row);
     this.chart = new TimeChart(page, body, {
       key: "thermostat", name: "Thermostat", prefix: "thermostat/", src: "thermostat", per_s: 4, series, lanes, silent,
@@ -58,12 +65,14 @@ export class Thermostat {
   }
 
   take(topic, frame) {
-    for (const { channel, temperature, i_tec } of frame.readings) {
+    for (const reading of frame.readings) {
+      const { channel, temperature } = reading;
       const found = this.channels.get(`${frame.device}/${channel}`);
       if (!found) continue;
       // null: no sensor; that is no value
       if (typeof temperature === "number") this.chart.picture.add(found.s, frame.t / 1e9, temperature);
-      if (typeof i_tec === "number") this.chart.picture.add(found.s + 1, frame.t / 1e9, i_tec);
+      const driven = reading[found.driven?.field];
+      if (typeof driven === "number") this.chart.picture.add(found.s + 1, frame.t / 1e9, driven);
     }
     this.chart.item.dirty();
   }
@@ -74,7 +83,7 @@ export class Thermostat {
       const channel = this.#channel(key) ?? {};
       shown.caption(channel.pid_engaged === undefined || channel.pid_engaged === null ? named : `${named} · ${channel.pid_engaged ? "PID" : "PID off"}`);
       const known = channel.target !== null && channel.target !== undefined;
-      const below = [known ? `target ${number(channel.target, 3)}` : "", say(quantity.current(channel.i_tec))].filter((t) => t && t !== "–");
+      const below = [known ? `target ${number(channel.target, 3)}` : "", say(drive(channel)?.value ?? { text: "" })].filter((t) => t && t !== "–");
       const nothing = channel.t && (channel.temperature === null || channel.temperature === undefined);
       shown.set(nothing ? { text: "no sensor", unit: "" } : quantity.temperature(channel.temperature), below.join(" · "));
     }

@@ -5,7 +5,7 @@ import { clock, moment } from "../format.js";
 import { gestures } from "./gestures.js";
 import { drawFlags, drawHatch } from "./hatch.js";
 import { drawAxes, drawNames, laneY, levels } from "./lanes.js";
-import { concerns, flags, unaccounted } from "./losses.js";
+import { blanks, concerns, flags, unaccounted } from "./losses.js";
 import { Note } from "./note.js";
 import { drawSeries } from "./paint.js";
 import { Picture } from "./picture.js";
@@ -13,16 +13,17 @@ import { Plot } from "./plot.js";
 
 const FLAG_PX = 19;
 const HATCH_PX = 4;
+const middle = ({ from_s, to_s }) => (from_s + to_s) / 2;
 
 export class TimeChart {
   /** page: what mountCharts was given, with loop and ledger. spec:
    * key, name; prefix, src: whose losses; per_s: pictures a second at most;
    * series: [{name, stream, label, token, lane, period_s, say(lo, hi, mean)}], and for paint.js: hold, band, fill, bound();
    * lanes: [{y: YScale, text(v, step), label, named, target()}];
-   * silent(): since when nothing comes, s, or null; hover({time, values} or null).
+   * silent(): {since_s, word: "", "paused", "stopped"} while nothing comes, else null; hover({time, values} or null).
    */
   constructor(page, parent, spec) {
-    Object.assign(this, { page, spec, series: spec.series, lanes: spec.lanes, losses: [], view: null, axis_px: 0 });
+    Object.assign(this, { page, spec, series: spec.series, lanes: spec.lanes, losses: [], blank: [], view: null, axis_px: 0 });
     const { link, range, state, theme, cursor, loop, ledger } = page;
     this.sentence = h("p", { class: "unseen", id: `about-${spec.key}` });
     this.line = h("div", { class: "chart-cursor", hidden: true });
@@ -120,7 +121,8 @@ export class TimeChart {
     const { left, top, width, height } = plot.box;
     const x = (t_s) => left + ((t_s - view.from_s) / (view.to_s - view.from_s)) * width;
     const now_s = this.page.state.now();
-    const silent_s = this.spec.silent?.() ?? null;
+    const silent = this.spec.silent?.() ?? null;
+    const silent_s = silent?.since_s ?? null;
     const end_s = silent_s === null ? now_s : Math.min(now_s, silent_s);
     const holes = this.#holes(silent_s);
     // Raw values make way for the hatch, or a line would run through a loss of a few ms; sums over minutes stay.
@@ -132,29 +134,51 @@ export class TimeChart {
       return { ...range, from_s, to_s: from_s + wide_s };
     };
     const hatch = ({ from_s, to_s }, colour) => drawHatch(plot.ctx, x(from_s), top, x(to_s) - x(from_s), height, colour);
-    const marked = losses.map(hatched);
+    const narrow_s = (HATCH_PX * (view.to_s - view.from_s)) / width;
+    // Where the columns cannot tell what is missing within a range, all of it is hatched.
+    const parts = losses.map((loss) => (loss.to_s - loss.from_s <= narrow_s ? null : this.#blanks(loss)));
+    this.blank = losses.flatMap((loss, i) => (parts[i] ?? [loss]).map((part) => ({ ...loss, ...part })));
+    const masked = losses.flatMap((loss, i) => parts[i]?.map((part) => ({ ...loss, ...part })) ?? [hide ? hatched(loss) : loss]);
     plot.inside((ctx) => {
       ctx.globalAlpha = picture.dim ? 0.4 : 1;
       this.series.forEach((series, s) => {
         const y = (v) => this.y(series.lane, v);
-        const lost = columns.mask((hide ? marked : losses).filter((loss) => concerns(loss, series.stream, this.spec.src)));
+        const lost = columns.mask(masked.filter((loss) => concerns(loss, series.stream, this.spec.src)));
         drawSeries(ctx, { columns, s, view, x, y, series, lost, hide, end_s, limit_s: this.limit(s), colour: token(series.token) });
       });
       for (const [from_s, to_s] of holes) hatch(hatched({ from_s, to_s }), token("text2"));
-      for (const range of marked) hatch(range, token("loss"));
+      for (const range of this.blank) hatch(hatched(range), token("loss"));
     });
     plot.font(600);
-    const marks = marked.map((loss) => ({ x: x((loss.from_s + loss.to_s) / 2) - left, loss })).sort((p, q) => p.x - q.x);
+    const stem = (loss, found) => (found?.length ? (found.at(-1).from_s + found.at(-1).to_s) / 2 : found ? Math.min(loss.to_s, view.to_s) : middle(hatched(loss)));
+    const marks = losses.map((loss, i) => ({ x: x(stem(loss, parts[i])) - left, loss })).sort((p, q) => p.x - q.x);
     const told = flags(marks, (text) => plot.measure(text), width);
     drawFlags(plot, told, token("loss"));
-    const words = this.page.link.state === "live" ? "no data, not yet accounted" : "not received yet";
-    const wide = plot.measure(words);
-    for (const [a] of holes) {
+    for (const [a, b] of holes) {
+      const words = silent?.word && b > silent_s ? silent.word : this.#why();
+      const wide = plot.measure(words);
       const at = Math.min(Math.max(0, x(a) - left), width - wide);
       if (told.some((flag) => flag.left < at + wide + 8 && flag.right > at - 8)) continue;
       told.push({ left: at, right: at + wide });
       drawFlags(plot, [{ stems: [], text: words, left: at }], token("text2"));
     }
+  }
+
+  /** The parts of a loss's range in which this chart has no values. */
+  #blanks(loss) {
+    const { columns, periods_s } = this.picture;
+    const { view, spec } = this;
+    const list = this.series.flatMap(({ stream }, s) => (concerns(loss, stream, spec.src) ? [s] : []));
+    const periods = list.map((s) => periods_s[s] ?? this.series[s].period_s ?? null);
+    const seen = { from_s: Math.max(loss.from_s, view.from_s), to_s: Math.min(loss.to_s, view.to_s) };
+    return blanks(columns, list, seen, periods.includes(null) ? null : Math.max(0, ...periods));
+  }
+
+  /** What is known of a hole that no loss explains. */
+  #why() {
+    const { link, ledger } = this.page;
+    if (link.state !== "live") return "not received yet";
+    return ledger.knows(this.view.from_s) ? "no data, not yet accounted" : "no data";
   }
 
   /** s without a value that break a line; steps hold. */
@@ -199,7 +223,7 @@ export class TimeChart {
     const { columns } = this.picture;
     const long = this.view.to_s - this.view.from_s > 86400;
     const time = long ? moment(t_s, state.now(), state.zone_s()) : clock(t_s, state.zone_s());
-    const lost = this.losses.some((l) => l.from_s <= t_s && l.to_s >= t_s);
+    const lost = this.blank.some((l) => l.from_s <= t_s && l.to_s >= t_s);
     const values = this.series.map((series, s) => {
       const back = series.hold ? undefined : Math.ceil(this.limit(s) / columns?.step_s);
       const k = columns && !lost ? columns.filled(s, columns.column(t_s), back) : -1;

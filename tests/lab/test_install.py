@@ -1,0 +1,194 @@
+"""From a bare machine to a rig that runs: `make install`, `systemctl start rigbus.target`, and what it is worth then.
+
+In virtual time the guest's clock counts instructions, 500 million a second: seconds there are the same on a busy host.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from . import images
+from .conftest import Report
+from .units import ALL, CHIP, RIGBUS, Units
+from .vm import Guest
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(3600)]
+INSTALL = f"cd {images.IN_GUEST} && make install WHEELS={images.WHEELS_IN_GUEST} 2>&1"
+CLOCK_IS_SET = "mkdir -p /run/systemd/timesync && touch /run/systemd/timesync/synchronized"
+MINUTES = int(os.environ.get("RIGBUS_LAB_MINUTES", "60"))
+
+START = """
+began=$(cut -d' ' -f1 /proc/uptime)
+systemctl start rigbus.target
+for name in {names}; do until systemctl -q is-active rigbus-$name; do sleep 0.1; done; done
+echo $(cut -d' ' -f1 /proc/uptime) $began | awk '{{print $1 - $2}}'
+"""
+
+# One call, as the clock runs on between calls. After a kill it waits until the daemon is back: pulses that come while
+# it is down are lost, and nobody can count them.
+KILLS = """
+set -e
+names=({names})
+end=$(($(date +%s) + {seconds}))
+kills=0 pulses=0
+while [ $(date +%s) -lt $end ]; do
+    sleep $((20 + RANDOM % 100))
+    name=${{names[RANDOM % ${{#names[@]}}]}}
+    pid() {{ systemctl show -P MainPID rigbus-$name; }}
+    before=$(pid)
+    systemctl kill -s KILL rigbus-$name
+    until [ "$(pid)" != $before ] && systemctl -q is-active rigbus-$name; do sleep 0.5; done
+    sleep 2
+    /usr/bin/python3 -SE /opt/lab/toggle.py 20 50 {line} >/dev/null
+    kills=$((kills + 1)) pulses=$((pulses + 50))
+done
+sleep 30
+systemctl stop rigbus.target
+echo $kills $pulses
+"""
+
+
+@pytest.fixture
+def bare(lab: Path) -> Iterator[Guest]:
+    """Nothing of rigbus on it but the checkout and the wheels."""
+    with Guest(lab, "base", "base") as guest:
+        images.put_checkout(guest)
+        images.put_wheels(guest)
+        yield guest
+
+
+@pytest.fixture
+def guest(lab: Path) -> Iterator[Guest]:
+    """Installed, in virtual time."""
+    with Guest(lab, "installed", "installed", virtual_time=True) as guest:
+        guest.sh("systemctl stop systemd-timesyncd 2>/dev/null; true")
+        yield guest
+
+
+def active(guest: Guest) -> set[str]:
+    return {name for name in ALL if guest.sh(f"systemctl is-active rigbus-{name}", check=False).strip() == "active"}
+
+
+def doctor(guest: Guest) -> tuple[int, list[dict[str, str]]]:
+    out = guest.sh(f"cd / && {RIGBUS} doctor --json; echo $?", 300)
+    document, _, code = out.rstrip().rpartition("\n")
+    return int(code), json.loads(document)["findings"]
+
+
+def test_from_a_bare_machine(bare: Guest, report: Report) -> None:
+    """It finds the meters' lines and the sensor by itself; what has no device rests."""
+    units = Units(bare)
+    bare.sh(f"echo 808 > {CHIP}/fifo_hz")  # as the shipped configuration asks for, 1 % off, as real ones are
+    said = bare.sh(INSTALL, 1800)
+    assert "sudo systemctl start rigbus.target" in said
+    assert active(bare) == set()
+    bare.sh(CLOCK_IS_SET)
+    found = {"bus", "sink", "pulse", "highspeed", "gateway"}
+    seconds = float(bare.sh(START.format(names=" ".join(found)), 300))
+    assert active(bare) == found
+    units.toggle(100)
+    units.wait_pulses(100)
+    code, findings = doctor(bare)
+    report(seconds_to_active=seconds, checks=len(findings), doctor_exit=code)
+    assert [f for f in findings if f["state"] != "ok"] == []
+    assert code == 0
+    units.systemctl("stop rigbus.target")
+    code, audit = units.audit()
+    assert code == 0, audit
+
+
+def test_again_and_as_an_upgrade(lab: Path, report: Report) -> None:
+    """What runs and did not change goes on; what changed is restarted; what was stopped stays so; nothing is lost."""
+    with Guest(lab, "installed", "installed") as guest:
+        units = Units(guest)
+        units.configure("pulse", "highspeed")
+        units.systemctl("start rigbus.target")
+        units.toggle(40)
+        units.wait_pulses(40)
+        pids = {name: units.pid(name) for name in ("bus", "sink", "pulse")}
+        assert "restarting" not in guest.sh(INSTALL, 900)
+        assert {name: units.pid(name) for name in pids} == pids
+        units.systemctl("stop rigbus-highspeed")
+        guest.sh(f"echo 'NEWER = 1' >> {images.IN_GUEST}/common/paths.py")
+        said = guest.sh(INSTALL, 900)
+        assert "restarting" in said
+        assert "rigbus-highspeed" not in said
+        assert active(guest) == {"bus", "sink", "pulse"}
+        assert all(units.pid(name) != pid for name, pid in pids.items())
+        units.toggle(40)
+        units.wait_pulses(80)
+        assert guest.sh("cd / && /opt/rigbus/venv/bin/python -c 'import common.paths as p; print(p.NEWER)'") == "1\n"
+        units.systemctl("stop rigbus.target")
+        code, audit = units.audit()
+        report(audit_exit=code)
+        assert code == 0, audit
+        guest.sh(f"cd {images.IN_GUEST} && make uninstall")
+        assert guest.sh("systemctl list-unit-files 'rigbus*' --no-legend; ls /var/lib/rigbus/rigbus.db").split() == [
+            "/var/lib/rigbus/rigbus.db"
+        ]
+
+
+def test_doctor_names_what_is_wrong_with_units(lab: Path) -> None:
+    with Guest(lab, "installed", "installed") as guest:
+        units = Units(guest)
+        units.configure("pulse", "gateway")
+
+        def wrong() -> dict[str, str]:
+            code, findings = doctor(guest)
+            missing = {f["what"]: f["mend"] for f in findings if f["state"] == "missing"}
+            assert code == bool(missing)
+            return missing
+
+        assert wrong() == {"rigbus.target": "sudo systemctl start rigbus.target"}
+        units.systemctl("start rigbus.target")
+        units.until("gateway", "ActiveState", "active")
+        assert wrong() == {}
+        units.systemctl("stop rigbus-gateway")
+        units.systemctl("disable rigbus-pulse")
+        missing = wrong()
+        assert missing["rigbus-gateway.service"] == "sudo systemctl start rigbus-gateway.service"
+        assert missing["rigbus-pulse.service"] == "sudo systemctl enable rigbus-pulse.service"
+        units.systemctl("enable rigbus-pulse")
+        units.change("gateway", "ExecStart=", "ExecStart=/bin/false", "RestartSec=0")
+        units.systemctl("start rigbus-gateway", check=False)
+        units.until("gateway", "Result", "start-limit-hit|exit-code")
+        units.until("gateway", "ActiveState", "failed")
+        missing = wrong()
+        assert "sudo systemctl reset-failed rigbus-gateway.service" in missing["rigbus-gateway.service"]
+        assert "rigbus-pulse.service" not in missing
+
+
+def test_all_eight_are_active_within_20_s_of_guest_time(guest: Guest, report: Report) -> None:
+    units = Units(guest)
+    units.configure("pulse", "highspeed", "thermostat", "pump", "dds", "gateway")
+    seconds = float(guest.sh(START.format(names=" ".join(ALL)), 900))
+    report(seconds_to_active=seconds)
+    assert seconds <= 20
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(6 * 3600)
+def test_an_hour_with_kills_balances(guest: Guest, tmp_path: Path, report: Report) -> None:
+    """Random daemons are killed; each pulse between is stored once; the sensor's samples are stored or told as lost."""
+    units = Units(guest)
+    units.configure("pulse", "highspeed", "gateway")
+    names = "bus sink pulse highspeed gateway"
+    guest.sh(START.format(names=names), 900)
+    script = KILLS.format(names=names, seconds=MINUTES * 60, line="20:1")
+    kills, pulses = map(int, guest.sh(script, 5 * 3600).split()[-2:])
+    code, audit = units.audit()
+    totals = units.totals(tmp_path)
+    report(
+        virtual_minutes=MINUTES,
+        kills=kills,
+        toggled=pulses,
+        kernel=units.kernel_edges(),
+        stored=len(totals),
+        audit_exit=code,
+    )
+    assert kills > MINUTES / 3
+    assert totals == list(range(1, units.kernel_edges() + 1))
+    assert code == 0, audit
