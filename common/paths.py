@@ -90,8 +90,10 @@ class Lock:
     def __init__(self, path: Path) -> None:
         """Raises RigbusError where another process holds it for two seconds (a look by `is_held` is over sooner)."""
         try:
+            new = not path.parent.exists()
             path.parent.mkdir(parents=True, exist_ok=True)
             self._fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o660)
+            _give_away(path, self._fd, with_folder=new)
         except OSError as e:
             raise RigbusError(f"{path}: {e.strerror}") from None
         for _ in range(40):
@@ -105,6 +107,20 @@ class Lock:
 
     def release(self) -> None:
         os.close(self._fd)
+
+
+def _give_away(path: Path, fd: int, *, with_folder: bool) -> None:
+    """What root makes belongs to whom the folder does: else `sudo rigbus …` would keep a stopped rig's user out."""
+    if os.geteuid() != 0:
+        return
+    folder = path.parent.parent if with_folder else path.parent
+    owner = folder.stat()
+    if owner.st_uid == os.fstat(fd).st_uid:
+        return
+    os.fchown(fd, owner.st_uid, owner.st_gid)
+    os.fchmod(fd, 0o660)
+    if with_folder:
+        shutil.chown(path.parent, owner.st_uid, owner.st_gid)
 
 
 def is_held(path: Path) -> bool:

@@ -48,3 +48,12 @@ def merge(losses: list[LossRange]) -> list[LossRange]:
         else:
             out.append(loss)
     return out
+
+
+def outermost(losses: Sequence[LossRange]) -> list[LossRange]:
+    """Without those whose numbers another one names, which was written later: as in the journal that wrote them."""
+    out: list[LossRange] = []
+    for loss in sorted(losses, key=lambda x: (x.run, x.from_seq, -x.to_seq, -x.segment)):
+        if not (out and loss.within(out[-1])):
+            out.append(loss)
+    return out

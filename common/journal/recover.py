@@ -15,6 +15,7 @@ from common.journal.entries import Limits
 from common.journal.files import make_spare
 from common.journal.folder import SPARE, Scan, Segment, missing, scan_folder, segment_path
 from common.journal.journal import Journal
+from common.journal.losses import outermost
 from common.journal.state import (
     CLEAN,
     KEEP_RUNS,
@@ -59,7 +60,7 @@ def open_journal(folder: Path, limits: Limits, run_id: str, slots: list[Slot], k
     segments = _write(folder, limits, scan, segments, found, losses, closes, run, now)
     for loss in losses:
         loss.segment = segments[-1].number
-    journal = Journal(folder, limits, run, scan.journal_id, segments, state, scan.fold.losses, scan.gen + 1)
+    journal = Journal(folder, limits, run, scan.journal_id, segments, state, outermost(scan.fold.losses), scan.gen + 1)
     journal.name_losses(losses)
     # a damaged last record looks like an end: lifetime totals are then compared with the store
     journal.damaged = fresh or scan.damaged or bool(losses) or any(r.closed == UNKNOWABLE for r in closes)

@@ -123,3 +123,17 @@ def test_a_killed_process_holds_nothing(tmp_path):
         child.kill()
         child.wait(30)
         assert not is_held(path)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+@pytest.mark.parametrize("folder_is_there", [True, False])
+def test_a_lock_that_root_makes_belongs_to_whom_the_folder_does(tmp_path, folder_is_there):
+    os.chown(tmp_path, 1234, 1235)
+    path = tmp_path / "pulse" / "lock"
+    if folder_is_there:
+        path.parent.mkdir()
+        os.chown(path.parent, 1234, 1235)
+    Lock(path).release()
+    for made in (path, path.parent):
+        assert (made.stat().st_uid, made.stat().st_gid) == (1234, 1235)
+    assert path.stat().st_mode & 0o777 == 0o660

@@ -155,3 +155,15 @@ def test_starts_that_ended_before_the_journal_are_closed_by_the_next(tmp_path: P
         ("a", CLEAN), ("1", KILLED), ("2", KILLED), ("b", 0),
     ]  # fmt: skip
     journal.release()
+
+
+def test_after_many_discards_no_number_is_named_twice(tmp_path: Path) -> None:
+    journal = recover.open_journal(tmp_path, LIMITS, A, [])
+    for seq in range(1, 301):
+        journal.append([Entry(seq, b"app/event/", bytes(50_000), False)])
+    named = sorted((x.from_seq, x.to_seq) for x in journal.losses)
+    assert named
+    journal.release()
+    again = recover.open_journal(tmp_path, LIMITS, B, [slot(offered=300)])
+    assert sorted((x.from_seq, x.to_seq) for x in again.losses) == named
+    again.release()
