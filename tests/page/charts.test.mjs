@@ -237,6 +237,47 @@ test("no two flags overlap, and no loss is left out", () => {
   }
 });
 
+/** Columns of 1 s, of the range 0 to 99, with a value at each of these times. */
+function filledAt(times, series = 1, step_s = 1) {
+  const columns = new Columns(series, step_s, Math.round(100 / step_s), Math.round(100 / step_s) - 1, false);
+  for (const [t, s = 0] of times) columns.add(s, t + 0.4 * step_s, 1);
+  return columns;
+}
+const every = (from, to, by = 1) => Array.from({ length: Math.ceil((to - from) / by) }, (_, i) => [from + i * by]);
+const blanksOf = (columns, range, period_s, list = [0]) => losses.blanks(columns, list, { from_s: range[0], to_s: range[1] }, period_s).map((part) => [part.from_s, part.to_s]);
+
+test("a hatch covers the part of a loss's range in which there are no values", () => {
+  // told wider than it was: values come until 48, and again from 50
+  const down = filledAt([...every(0, 48), ...every(50, 100)]);
+  assert.deepEqual(blanksOf(down, [10, 50], 0.1), [[48, 50]]);
+  // all of it
+  assert.deepEqual(blanksOf(filledAt([...every(0, 10), ...every(50, 100)]), [10, 50], 0.1), [[10, 50]]);
+  assert.deepEqual(blanksOf(filledAt([...every(0, 9), ...every(52, 100)]), [10.5, 50.5], 0.1), [[10.5, 50.5]]);
+  // two pieces; one that nothing follows yet
+  assert.deepEqual(blanksOf(filledAt([...every(0, 20), ...every(30, 40), ...every(45, 100)]), [15, 60], 0.1), [[20, 30], [40, 45]]);
+  assert.deepEqual(blanksOf(filledAt(every(0, 20)), [15, 60], 0.1), [[20, 60]]);
+  assert.deepEqual(blanksOf(filledAt([]), [15, 60], 0.1), [[15, 60]]);
+});
+
+test("a range of which every column has values has no hatch, and seldom values are no blanks", () => {
+  assert.deepEqual(blanksOf(filledAt(every(0, 100)), [10, 50], 0.1), []);
+  assert.deepEqual(blanksOf(filledAt(every(0, 100, 10)), [10, 50], 10), []);
+  assert.deepEqual(blanksOf(filledAt([...every(0, 40, 10), ...every(60, 100, 10)]), [10, 70], 10), [[31, 60]]);
+});
+
+test("values that come when they come: the blank is the last of the longest stretches", () => {
+  // an edge a second until the daemon was ended; the range ends where it was there again
+  assert.deepEqual(blanksOf(filledAt([...every(0, 45, 2), ...every(60, 100, 2)]), [0, 60], null), [[44, 60]]);
+  // ended for less than the time between two edges
+  assert.deepEqual(blanksOf(filledAt([...every(0, 41, 5), ...every(46, 100, 5)]), [10, 44], null), [[40, 44]]);
+});
+
+test("where one series of a chart has values there is no blank", () => {
+  const columns = filledAt([...every(0, 100), ...every(0, 20).map(([t]) => [t, 1])], 2);
+  assert.deepEqual(blanksOf(columns, [10, 50], 0.1, [0, 1]), []);
+  assert.deepEqual(blanksOf(columns, [10, 50], 0.1, [1]), [[20, 50]]);
+});
+
 test("a hole that a loss explains is no hole", () => {
   assert.deepEqual(losses.unaccounted([[1, 3], [10, 12]], [loss({})], 0.1), [[10, 12]]);
 });

@@ -74,8 +74,8 @@ def _channel(name: str, watts: float, kwh: float, since_s: float, now: int) -> d
 def _thermostat(never: bool, now: int) -> dict[str, Any]:
     wave = 0.008 * math.sin(now / S / 5)
     rows = [(0, 25.0, 0.412), (1, 18.5, -0.138)]
-    channels = [{"channel": channel, "t": now, "temperature": target + wave, "i_tec": amps, "pid_engaged": True,
-                 "target": target} for channel, target, amps in rows]  # fmt: skip
+    channels = [{"channel": channel, "t": now, "temperature": target + wave, "i_tec": 1.5 + 0.4 * amps,
+                 "tec_i": amps, "pid_engaged": True, "target": target} for channel, target, amps in rows]  # fmt: skip
     return {"name": "tec", "address": "192.168.1.26:23", "connected": not never, "tries": 6 if never else 0,
             "last_error": "refused" if never else "", "period_s": 0.12,
             "channels": [] if never else channels}  # fmt: skip

@@ -73,3 +73,12 @@ test("counts take their unit, one and unknown ones too", () => {
 test("spans are spoken", () => {
   for (const [seconds, text] of [[600, "10 minutes"], [3600, "1 hour"], [315576000, "10 years"], [90, "1.5 minutes"]]) assert.equal(f.spoken(seconds), text);
 });
+
+test("a date is told where it is not today's, by the rig's clock", () => {
+  const now_s = Date.UTC(2026, 10, 22, 0, 30) / 1000;
+  assert.equal(f.dateUnlessToday(now_s - 600, now_s, 0), "");
+  assert.equal(f.dateUnlessToday(now_s - 3600, now_s, 0), "21 Nov");
+  assert.equal(f.dateUnlessToday(now_s - 600, now_s, -3600), "");
+  assert.equal(f.dateUnlessToday(now_s - 3600, now_s, 3600), "");
+  assert.equal(f.dateUnlessToday(now_s - 365 * DAY, now_s, 0), "22 Nov 2025");
+});

@@ -44,6 +44,21 @@ test("without a link everything is stale, a latch too", () => {
   assert.deepEqual(condition("pumps", rig({ pumps: { locked: true, pumps: [] } }), link), { state: "stale", age_s: 14.2, why: "link" });
 });
 
+test("a sensor that was told to pause is held, not silent", () => {
+  const sensor = { name: "vib0", state: "paused", fault: "" };
+  const paused = (more) => rig({
+    daemons: { highspeed: { state: "running", heard_t: ns(0.5) } },
+    streams: { "samples/vib0/": { kind: "samples", limit_s: 1, heard_t: ns(70), state: "stale" } },
+    vibration: { sensors: [{ ...sensor, ...more }] },
+  });
+  const found = condition("vibration", paused({}), LIVE);
+  assert.deepEqual(found, { state: "stale", age_s: 70, why: "paused", since_s: NOW_S - 70 });
+  assert.deepEqual(phrase(paused({ state: "stopped" }), LIVE, []), { state: "normal", text: "Vibration stopped" });
+  assert.equal(condition("vibration", paused({ state: "running" }), LIVE).why, "stream");
+  assert.equal(condition("vibration", paused({ fault: "no answer" }), LIVE).why, "stream");
+  assert.equal(phrase(paused({ state: "running" }), LIVE, []).text, "1 silent");
+});
+
 test("a latch beats a fault, a fault a warning", () => {
   const alarms = [{ state: "warning", section: "pumps" }, { state: "fault", section: "pumps" }];
   assert.equal(condition("pumps", rig({ pumps: { locked: true, pumps: [] } }), LIVE, alarms).state, "latched");

@@ -69,7 +69,7 @@ def test_forced_warning_has_its_words_in_band_phrase_and_cell(look_at, shot):
     page.wait_for_selector("#attention-lines li[data-state=warning]")
     assert page.inner_text("#phrase") == "1 warning"
     assert "31,204 rows wait" in page.inner_text("#attention-lines")
-    assert page.inner_text("[data-cell=outputs] .now") == "1 behind of 2"
+    assert page.inner_text("[data-cell=outputs] .now") == "1 behind of 3"
     assert page.get_attribute("[data-cell=outputs]", "data-state") == "warning"
     shot(page, "forced-warning")
 

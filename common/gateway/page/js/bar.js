@@ -1,7 +1,7 @@
 /** The bar: the rig's name, its state in one phrase, its clock and how far this view lags, Live, theme, help. */
 
 import { byId, setAttr, setText } from "./dom.js";
-import { clock, duration, number, roughly } from "./format.js";
+import { clock, dateUnlessToday, duration, number, roughly } from "./format.js";
 import { phrase } from "./health.js";
 import { icon, setIcon } from "./icons.js";
 
@@ -40,7 +40,10 @@ export function createBar({ link, state, range, theme, help, alarms }) {
     const newest = link.newest();
     const fresh = newest.t_ns && performance.now() - newest.at_ms < FRAMES_S * 1000;
     const behind = fresh ? state.now() - newest.t_ns / 1e9 : state.now() - state.heard_s();
-    return [range.get().live ? "live" : "paused", ` · ${number(Math.max(0, behind), 1)} s behind`];
+    const { live: following, to_s } = range.get();
+    const date = following ? "" : dateUnlessToday(to_s, state.now(), state.zone_s());
+    if (date) return [`shows ${date}`, ` to ${clock(to_s, state.zone_s(), { seconds: false })}`];
+    return [following ? "live" : "paused", ` · ${number(Math.max(0, behind), 1)} s behind`];
   }
 
   function render() {

@@ -112,6 +112,14 @@ export function moment(epoch_s, now_s, offset_s) {
   return `${at.getUTCDate()} ${MONTHS[at.getUTCMonth()]} ${same ? "" : `${year} `}${clock(epoch_s, offset_s, { seconds: false })}`;
 }
 
+/** The date of a moment that is not of today: "19 Nov", in another year "19 Nov 2025"; "" for today. */
+export function dateUnlessToday(epoch_s, now_s, offset_s) {
+  const [at, now] = [epoch_s, now_s].map((t_s) => new Date((t_s + offset_s) * 1000));
+  const [day, today] = [at, now].map((date) => date.toISOString().slice(0, 10));
+  if (day === today) return "";
+  return `${at.getUTCDate()} ${MONTHS[at.getUTCMonth()]}` + (day.slice(0, 4) === today.slice(0, 4) ? "" : ` ${day.slice(0, 4)}`);
+}
+
 /** "1 edge", "12 samples", "unknown polls". */
 export function counted(count, unit) {
   const many = unit.endsWith("s") ? unit : `${unit}s`;

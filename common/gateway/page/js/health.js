@@ -2,6 +2,8 @@
 
 Stale comes first because nothing else that a silent part last said is known to hold. */
 
+import { title } from "./format.js";
+
 /** kinds: of the streams that keep it fresh; daemon: whose silence makes it stale. */
 export const PARTS = {
   power: { section: "pulse", kinds: ["pulse"], daemon: "pulse" },
@@ -18,13 +20,16 @@ export const PARTS = {
 const RANK = ["normal", "warning", "fault", "latched"];
 const MIN_STALE_S = 2.5; // of the whole page
 
+/** What a sensor may be told to do: nothing. That is no fault, but nothing of it is new. */
+export const HELD = ["paused", "stopped"];
+
 /** The age of what one stream last said, s; null while it is fresh. */
 export function streamAge(stream, now_s) {
   if (!stream || stream.state !== "stale") return null;
   return stream.heard_t ? Math.max(0, now_s - stream.heard_t / 1e9) : null;
 }
 
-/** → {state, age_s (of what is stale), why ("" | "link" | "daemon" | "stream")}.
+/** → {state, age_s (of what is stale), why ("" | "link" | "daemon" | "stream" | "paused" | "stopped"), since_s (of what is held)}.
 
 rig: {get(section), now()}; link: {state, age()}; alarms: the attention list as it is shown. */
 export function condition(name, rig, link, alarms = []) {
@@ -41,6 +46,12 @@ export function condition(name, rig, link, alarms = []) {
   if (daemon && daemon.state !== "running") {
     const heard = Math.max(0, ...(periodic.length ? periodic : [daemon]).map((each) => each.heard_t ?? 0));
     return { state: "stale", age_s: heard ? now_s - heard / 1e9 : null, why: "daemon" };
+  }
+  const sensor = rig.get(part.section)?.sensors?.[0]; // the one that is shown
+  if (sensor && HELD.includes(sensor.state) && !sensor.fault) {
+    const heard = rig.get("streams")?.[`samples/${sensor.name}/`]?.heard_t;
+    const since_s = heard ? heard / 1e9 : null;
+    return { state: "stale", age_s: heard ? Math.max(0, now_s - since_s) : null, why: sensor.state, since_s };
   }
   if (old) return { state: "stale", age_s: Math.min(...periodic.map((stream) => streamAge(stream, now_s) ?? Infinity)), why: "stream" };
   if (rig.get(part.section)?.locked) return { state: "latched", age_s: null, why: "" };
@@ -83,7 +94,9 @@ export function phrase(rig, link, alarms) {
     const count = alarms.filter((alarm) => alarm.state === state).length;
     if (count) return { state, text: many(count, state) };
   }
-  const silent = Object.keys(PARTS).filter((name) => rig.get(PARTS[name].section) && condition(name, rig, link).state === "stale");
+  const stale = Object.keys(PARTS).filter((name) => rig.get(PARTS[name].section)).map((name) => [name, condition(name, rig, link)]).filter(([, each]) => each.state === "stale");
+  const [held, silent] = [true, false].map((wanted) => stale.filter(([, each]) => HELD.includes(each.why) === wanted));
   if (silent.length) return { state: "stale", text: `${silent.length} silent` };
+  if (held.length) return { state: "normal", text: `${title(held[0][0])} ${held[0][1].why}` };
   return { state: "normal", text: "All running" };
 }

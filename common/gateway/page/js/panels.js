@@ -1,8 +1,8 @@
 /** What all panels share: which are there, their state, the age of what is old, the remark at the right of the header. */
 
 import { h, setAttr, setHidden, setText } from "./dom.js";
-import { duration, roughly } from "./format.js";
-import { condition, PARTS } from "./health.js";
+import { duration, moment, roughly, title } from "./format.js";
+import { condition, HELD, PARTS } from "./health.js";
 
 const WAITED_FOR = { power: "pulse", vibration: "sample", thermostat: "report", arm: "angles" };
 
@@ -33,11 +33,13 @@ export function createPanels({ link, state, alarms }) {
   function renderPanel({ name, node, tag, remark, note }) {
     const section = state.get(PARTS[name].section);
     setHidden(node, section === null && state.has("rig"));
-    const { state: is, age_s, never } = condition(name, state, link, alarms());
+    const { state: is, age_s, never, why, since_s } = condition(name, state, link, alarms());
     setAttr(node, "data-state", is);
-    const stale = is === "stale" && age_s !== null && link.state !== "down";
+    const held = HELD.includes(why);
+    const stale = held || (is === "stale" && age_s !== null && link.state !== "down");
     setHidden(tag, !stale);
-    if (stale) setText(tag, `${roughly(age_s)} old`);
+    if (held) setText(tag, title(why) + (since_s ? ` since ${moment(since_s, state.now(), state.zone_s())}` : ""));
+    else if (stale) setText(tag, `${roughly(age_s)} old`);
     if (note) {
       const text = never && section ? waiting(name, section) : "";
       setText(note, text);

@@ -4,11 +4,14 @@ import { byId, h, keyed, setAttr, setHidden, setText } from "./dom.js";
 import { moment, number, title } from "./format.js";
 import { condition } from "./health.js";
 import { icon, setIcon } from "./icons.js";
+import { describe, inOrder } from "./pump_events.js";
 import { CONFIRM_MS, createPumpCommand, isUnusual, planned_s, readAmount } from "./pump_command.js";
 import { commandId } from "./token.js";
 
 const FIRST_ML = "10.0";
 const FIRST_S = "2.0";
+/** What the field begins with: the last volume, with the decimal that volumes have; a tiny one in full. */
+const usual = (ml) => (ml >= 0.1 ? ml.toFixed(1) : String(Number(ml.toFixed(3))));
 const WORD = { prime: "priming", dispense: "dispensing" };
 const DIRECTIONS = { forward: "Forward", reverse: "Reverse" };
 
@@ -29,7 +32,7 @@ export function createPumps({ link, state, alarms }) {
       made.set(pump.pump, card);
       return card.node;
     }, (_, pump) => made.get(pump.pump).render(pump, why)); // prettier-ignore
-    keyed(events, pumps.events, (event) => `${event.t}${event.pump}${event.event}`, makeEvent, (node, event) => updateEvent(node, event, pumps.events));
+    keyed(events, inOrder(pumps.events), (event) => `${event.t}${event.pump}${event.event}`, makeEvent, (node, event) => updateEvent(node, event, pumps.events));
     state.remark("pumps", remark(pumps, why));
   }
 
@@ -51,16 +54,6 @@ export function createPumps({ link, state, alarms }) {
   }
 
   return { render };
-}
-
-/** "done, 10.0 of 10.0 mL": what was asked for stands in the intent of the same command. */
-function describe(event, all) {
-  const asked = all.find((other) => other.event === "intent" && other.command_id === event.command_id && event.command_id)?.ml;
-  const has = (value) => value !== null && value !== undefined;
-  let amount = "";
-  if (has(event.ml)) amount = has(asked) && event.event !== "intent" && event.event !== "started" ? `${number(event.ml, 1)} of ${number(asked, 1)} mL` : `${number(event.ml, 1)} mL`;
-  else if (has(event.seconds)) amount = `${number(event.seconds, 1)} s`;
-  return [event.event, amount, event.reason].filter(Boolean).join(", ");
 }
 
 function createCard({ link, state, name }) {
@@ -184,8 +177,7 @@ function createCard({ link, state, name }) {
       [pump, why] = [next, reason];
       if (unit === null) {
         unit = pump.steps_per_ml ? "mL" : "s";
-        field.value = unit === "mL" ? (pump.last?.planned_ml ? String(Number(pump.last.planned_ml.toFixed(3))) : FIRST_ML) : FIRST_S;
-        if (/^\d+$/.test(field.value)) field.value += ".0";
+        field.value = unit === "mL" ? (pump.last?.planned_ml ? usual(pump.last.planned_ml) : FIRST_ML) : FIRST_S;
       }
       command.see(pump);
       draw();

@@ -28,7 +28,7 @@ export function drawFlags(plot, list, colour) {
     plot.text(text, box.left + left, box.top - 6, colour, "left", "alphabetic");
     for (const x of stems) {
       const at = Math.round(box.left + x);
-      if (x < left || x > right) ctx.fillRect(at - 0.5, box.top - 17, 1, 17);
+      if (x < left || x > right) ctx.fillRect(at - 0.5, box.top - plot.flag_px + 2, 1, plot.flag_px - 2);
       ctx.fillRect(at - 2.5, box.top - 5, 5, 5);
     }
   }

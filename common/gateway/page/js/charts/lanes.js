@@ -5,7 +5,10 @@ import { timeTicks } from "./scale.js";
 const CORNER_PX = 26; // bottom left: the button for the table
 
 /** Room above and below the values, px, where there are several lanes: their labels must not touch. */
-const gapOf = (plot, lanes) => (lanes.length > 1 ? 0.6 * plot.size : 0);
+const gapOf = (plot, lanes) => (lanes.length > 1 ? 0.75 * plot.size : 0);
+
+/** Room left of the levels for the lanes' names, px. */
+export const namesWidth = (plot, lanes) => Math.max(0, ...lanes.map(({ label, named }) => (label && !named ? plot.measure(label) + 6 : 0)));
 
 /** y of a value in a lane, px; lanes share the plot evenly. */
 export function laneY(plot, lanes, lane, value) {
@@ -33,7 +36,7 @@ export function levels(plot, lanes) {
   return found;
 }
 
-/** Grid, labels, zero lines and targets. `marks`: of `levels`; view: {from_s, to_s}; offset_s: the rig's zone. */
+/** Grid, labels, zero lines and targets. `marks`: of `levels`; view: {from_s, to_s, date: of its end, or ""}; offset_s: the rig's zone. */
 export function drawAxes(plot, lanes, marks, view, offset_s, token) {
   const { box } = plot;
   const [grid, text2] = [token("grid"), token("text2")];
@@ -42,12 +45,17 @@ export function drawAxes(plot, lanes, marks, view, offset_s, token) {
   plot.font();
   const per_s = box.width / (view.to_s - view.from_s);
   const widest = plot.measure(view.to_s - view.from_s < 300 ? "00:00:00" : "00:00") + 18;
-  for (const [t_s, label] of timeTicks(view.from_s, view.to_s, box.width / widest, offset_s)) {
+  let dated = view.date ?? ""; // said once, by the first time of day
+  let free_x = CORNER_PX;
+  for (const [t_s, time] of timeTicks(view.from_s, view.to_s, box.width / widest, offset_s)) {
     const x = box.left + (t_s - view.from_s) * per_s;
     plot.rule(x, box.top, x, bottom, grid);
     // A label that would be cut off is left out, its grid line stays.
+    const label = dated && time.includes(":") ? `${dated} ${time}` : time;
     const half = plot.measure(label) / 2;
-    if (x + half <= plot.width && x - half > CORNER_PX) plot.text(label, x, bottom + 6, text2, "center", "top");
+    if (x + half > plot.width || x - half <= free_x) continue;
+    plot.text(label, x, bottom + 6, text2, "center", "top");
+    [dated, free_x] = ["", x + half + 4];
   }
   for (const [lane, value, label] of marks) {
     const y = laneY(plot, lanes, lane, value);
@@ -58,22 +66,12 @@ export function drawAxes(plot, lanes, marks, view, offset_s, token) {
   lanes.forEach(({ y, target, label, named }, lane) => {
     const top = box.top + (lane * box.height) / lanes.length;
     if (lane) plot.rule(0, top, right, top, token("line"));
-    if (y.lo <= 0 && y.hi >= 0) plot.rule(box.left, laneY(plot, lanes, lane, 0), right, laneY(plot, lanes, lane, 0), token("edge"));
+    // A lane that has a name for its level is zero in the middle: a strong line there would look like data.
+    if (y.lo <= 0 && y.hi >= 0) plot.rule(box.left, laneY(plot, lanes, lane, 0), right, laneY(plot, lanes, lane, 0), named ? grid : token("edge"));
     const aim = target?.();
     if (aim >= y.lo && aim <= y.hi) plot.rule(box.left, laneY(plot, lanes, lane, aim), right, laneY(plot, lanes, lane, aim), text2, [4, 3]);
-    if (label && !named) lanes[lane].inner = [label, box.left + 4, top + 4];
+    if (!label || named) return;
+    plot.font(600);
+    plot.text(label, 0, top + box.height / lanes.length / 2, token("text"));
   });
-}
-
-/** Names of lanes that stand inside, over the lines. */
-export function drawNames(plot, lanes, token) {
-  plot.font(600);
-  for (const { inner } of lanes) {
-    if (!inner) continue;
-    const [label, x, y] = inner;
-    const { ctx } = plot;
-    Object.assign(ctx, { strokeStyle: token("panel"), lineWidth: 3, lineJoin: "round", textAlign: "left", textBaseline: "top" });
-    ctx.strokeText(label, x, y);
-    plot.text(label, x, y, token("text"), "left", "top");
-  }
 }

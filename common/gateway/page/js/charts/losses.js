@@ -83,7 +83,9 @@ export function blanks(columns, list, { from_s, to_s }, period_s) {
   while (before >= first && !filled(before)) before--;
   const found = [];
   const add = (next) => {
-    const part = { from_s: Math.max(from_s, (before + 1) * step_s), to_s: Math.min(to_s, next * step_s) };
+    // What holds until the next value, which is beyond the loss, is not known either.
+    const begin = period_s === null ? before : before + 1;
+    const part = { from_s: Math.max(from_s, begin * step_s), to_s: Math.min(to_s, next * step_s) };
     if (part.to_s > part.from_s && (period_s === null || (next - before - 1) * step_s > 1.5 * period_s)) found.push(part);
   };
   const end = columns.column(to_s);

@@ -1,7 +1,7 @@
 /** Puts the charts into their panels and feeds them with what is live. */
 
 import { setText } from "../dom.js";
-import { condition } from "../health.js";
+import { condition, HELD } from "../health.js";
 import { sentence, tableButton } from "./describe.js";
 import { Ledger } from "./ledger.js";
 import { Loop } from "./loop.js";
@@ -40,10 +40,10 @@ export function mountCharts({ link, state, range, cursor, theme }) {
     link.subscribe("charts", ["loss/", ...views.flatMap((view) => view.topics)], Math.max(0, ...views.map((view) => view.samples_hz ?? 0)));
   }
 
-  /** Since when a part says nothing, s; null: it does. */
+  /** Since when a part says nothing, and in a word why, if it was told so: {since_s, word}; null: it says something. */
   function silentSince(name) {
-    const { state: is, age_s } = condition(name, state, link);
-    return is === "stale" && age_s !== null ? state.now() - age_s : null;
+    const { state: is, age_s, why } = condition(name, state, link);
+    return is === "stale" && age_s !== null ? { since_s: state.now() - age_s, word: HELD.includes(why) ? why : "" } : null;
   }
 
   function tick() {

@@ -19,6 +19,7 @@ export class Plot {
       this.rem = parseFloat(getComputedStyle(document.documentElement).fontSize);
       this.weight = null;
       this.size = Math.max(11.5, 0.77 * this.rem);
+      this.flag_px = Math.max(19, Math.ceil(this.size + 8)); // above each picture a lane for flags
       resized();
     });
     this.sized.observe(parent);

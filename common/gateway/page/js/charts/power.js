@@ -1,7 +1,7 @@
 /** The power panel: a number and a stepped line a meter; what was fed in is drawn below zero. */
 
 import { h } from "../dom.js";
-import { number, power, quantity, say } from "../format.js";
+import { clock, NONE, number, power, quantity, say } from "../format.js";
 import { icon } from "../icons.js";
 import { figure, Remark } from "./figures.js";
 import { sumWords } from "./losses.js";
@@ -53,7 +53,8 @@ export class Power {
     if (!meter || !frame.edges.length) return;
     const t_s = frame.t / 1e9;
     // After edges that this view did not get, the time since the last known one says nothing.
-    const follows = meter.total === frame.total - frame.edges.length;
+    // Nor do edges of another run of the daemon, or that the kernel dropped: nobody counted what came between.
+    const follows = meter.total === frame.total - frame.edges.length && (meter.run ?? frame.run) === frame.run && !frame.missed;
     let before_s = follows ? meter.edge_s : null;
     for (const offset_ns of frame.edges) {
       const edge_s = t_s + offset_ns / 1e9;
@@ -64,7 +65,8 @@ export class Power {
       }
       before_s = edge_s;
     }
-    Object.assign(meter, { edge_s: before_s, total: frame.total });
+    if (!follows && frame.edges.length === 1) Object.assign(meter, { gap_s: null, watts: null });
+    Object.assign(meter, { edge_s: before_s, total: frame.total, run: frame.run });
     this.chart.item.dirty();
   }
 
@@ -74,11 +76,13 @@ export class Power {
     for (const { name, watts: told, edge_t, gap_s, total, kwh_today } of channels) {
       const meter = this.meters.get(name);
       if (!meter) continue;
-      if (edge_t !== null && (meter.total === null || total > meter.total)) {
+      if (edge_t !== null && (meter.total === null || total > meter.total || (total === meter.total && !(meter.watts > 0)))) {
         Object.assign(meter, { edge_s: edge_t / 1e9, gap_s, watts: told, total });
       }
       const today = kwh_today === null || kwh_today === undefined ? "" : `${say(quantity.energy(kwh_today))} today`;
-      meter.figure.set(this.#power(meter), today);
+      // What nobody hears of has no number: neither the last one, nor a bound that falls by itself.
+      if (this.silent()) meter.figure.set({ text: NONE, unit: "W" }, this.#last(meter));
+      else meter.figure.set(this.#power(meter), today);
     }
     const rates = [...new Set(this.channels.map((c) => c.imp_per_kwh))];
     this.remark.say(rates.length === 1 ? `${number(rates[0])} imp/kWh` : "", sumWords(this.chart.losses));
@@ -88,9 +92,17 @@ export class Power {
     return power({ watts: told, edge_s, gap_s, now_s: this.#heard() });
   }
 
-  /** Until when it is known that no edge came: one that did is told within WAY_S. */
+  /** "was 3,600 W, 14:31:07". */
+  #last({ watts: told, edge_s }) {
+    const { state } = this.page;
+    return edge_s && Number.isFinite(told) ? `was ${say(quantity.power(told))}, ${clock(edge_s, state.zone_s())}` : "";
+  }
+
+  /** Until when it is known that no edge came: the daemon was heard by then, and tells of one within WAY_S. */
   #heard() {
-    return this.silent() ?? this.page.state.now() - WAY_S;
+    const { state } = this.page;
+    const daemon_t = state.get("daemons")?.pulse?.heard_t;
+    return Math.min(state.now() - WAY_S, daemon_t ? daemon_t / 1e9 : Infinity, this.silent()?.since_s ?? Infinity);
   }
 
   #now(name) {

@@ -1,17 +1,16 @@
 /** A chart over the shared time range: lanes of series, losses and holes hatched and named, a cursor that all charts share. */
 
 import { h } from "../dom.js";
-import { clock, moment } from "../format.js";
+import { clock, dateUnlessToday, moment } from "../format.js";
 import { gestures } from "./gestures.js";
 import { drawFlags, drawHatch } from "./hatch.js";
-import { drawAxes, drawNames, laneY, levels } from "./lanes.js";
+import { drawAxes, laneY, levels, namesWidth } from "./lanes.js";
 import { blanks, concerns, flags, unaccounted } from "./losses.js";
 import { Note } from "./note.js";
 import { drawSeries } from "./paint.js";
 import { Picture } from "./picture.js";
 import { Plot } from "./plot.js";
 
-const FLAG_PX = 19;
 const HATCH_PX = 4;
 const middle = ({ from_s, to_s }) => (from_s + to_s) / 2;
 
@@ -36,7 +35,8 @@ export class TimeChart {
     const dirty = () => this.item.dirty();
     this.plot = new Plot(this.el, spec.name, this.sentence.id, () => {
       // Room for usual labels from the start: columns of another width would have to be asked for again.
-      this.axis_px = spec.lanes[0].named ? 0 : Math.ceil((3.6 * this.plot.size) / 4) * 4;
+      this.plot.font(600);
+      this.axis_px = spec.lanes[0].named ? 0 : Math.ceil((4.4 * this.plot.size + namesWidth(this.plot, spec.lanes)) / 4) * 4;
       dirty();
     });
     this.picture = new Picture({ link, range, state, series: spec.series, width: () => Math.round(this.plot.box.width), changed: () => this.item.dirty(true) });
@@ -81,9 +81,10 @@ export class TimeChart {
     this.#fit();
     const marks = levels(plot, this.lanes);
     this.#frame(marks);
-    drawAxes(plot, this.lanes, marks, view, page.state.zone_s(), token);
+    const zone_s = page.state.zone_s();
+    const date = view.live ? "" : dateUnlessToday(view.to_s, page.state.now(), zone_s);
+    drawAxes(plot, this.lanes, marks, { ...view, date }, zone_s, token);
     if (picture.columns) this.#fill(token);
-    drawNames(plot, this.lanes, token);
     picture.look();
     this.note.show(this.series.length);
     this.#place();
@@ -93,9 +94,10 @@ export class TimeChart {
   #frame(marks) {
     const { plot } = this;
     plot.font(600);
-    const wanted = Math.max(0, ...marks.map(([, , label]) => plot.measure(label) + 11));
+    const names = namesWidth(plot, this.lanes);
+    const wanted = Math.max(0, ...marks.map(([, , label]) => plot.measure(label) + 11)) + names;
     this.axis_px = Math.max(this.axis_px, Math.ceil(wanted / 4) * 4);
-    plot.begin(this.axis_px, 12, FLAG_PX, Math.ceil(plot.size * 2.3));
+    plot.begin(this.axis_px, 12, plot.flag_px, Math.ceil(plot.size * 2.3));
     const { left, top, width, height } = plot.box;
     if (!this.over.isConnected) this.el.append(this.over);
     Object.assign(this.over.style, { left: `${left}px`, top: `${top}px`, width: `${width}px`, height: `${height}px` });

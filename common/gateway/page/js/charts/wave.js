@@ -4,7 +4,6 @@ import { number } from "../format.js";
 import { peaks, Spectrum } from "./fft.js";
 import { YScale, niceStep } from "./scale.js";
 
-export const TOP_PX = 19; // as the lane of flags beside it
 const SHOWN_S = 0.2;
 const MEAN_S = 4;
 
@@ -13,7 +12,7 @@ export function drawWave(plot, samples, scale, token, now_ms) {
   const { axes, rate_hz } = samples;
   const bottom_px = Math.ceil(plot.size * 2.3);
   plot.font();
-  plot.begin(2, 14, TOP_PX, bottom_px);
+  plot.begin(2, 14, plot.flag_px, bottom_px);
   const { left, top, width, height } = plot.box;
   const text2 = token("text2");
   for (const [share, label] of [[0, "−200"], [0.5, "−100"], [1, "0 ms"]]) {
@@ -84,7 +83,7 @@ export class SpectrumView {
     for (let d = Math.ceil(lo); d <= hi; d++) ticks.push(d);
     plot.font();
     const widest = Math.max(0, ...ticks.map((d) => plot.measure(number(10 ** d, Math.max(0, -d)))));
-    plot.begin(widest + 8, 10, TOP_PX, Math.ceil(plot.size * 2.3));
+    plot.begin(widest + 8, 10, plot.flag_px, Math.ceil(plot.size * 2.3));
     const { left, top, width, height } = plot.box;
     const half_hz = (rate_hz || 800) / 2;
     const x = (hz) => left + (hz / half_hz) * width;
@@ -95,11 +94,14 @@ export class SpectrumView {
     }
     const step = niceStep(half_hz, Math.max(1, width / 52));
     const last = Math.floor(half_hz / step + 1e-3) * step;
+    const last_words = `${number(last)} Hz`;
+    const last_px = Math.min(x(last), plot.width - plot.measure(last_words) / 2) - plot.measure(last_words) / 2;
     for (let hz = 0; hz <= last + 1e-6; hz += step) {
       plot.rule(x(hz), top, x(hz), top + height, token("grid"));
-      const words = hz === last ? `${number(hz)} Hz` : number(hz);
-      const at = Math.min(x(hz), plot.width - plot.measure(words) / 2);
-      plot.text(words, at, top + height + 6, token("text2"), "center", "top");
+      const words = hz === last ? last_words : number(hz);
+      const half = plot.measure(words) / 2;
+      const at = Math.min(x(hz), plot.width - half);
+      if (hz === last || at + half + 6 <= last_px) plot.text(words, at, top + height + 6, token("text2"), "center", "top");
     }
     if (!mg) {
       plot.text(rate_hz ? "collecting 4 s" : "", left + width / 2, top + height / 2, token("text2"), "center");
