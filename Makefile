@@ -50,7 +50,7 @@ deploy: ## HOST=pi.local USER=pi: copy this checkout there and install it; shows
 	@scripts/deploy.sh
 
 run: .venv/.run ## the rig on simulated devices, until Ctrl-C; prints the address of its page
-	@exec $(BIN)/rigbus run
+	@exec $(BIN)/rigbus run $(if $(RIGBUS_CONFIG),,--config config/rigbus.toml)
 
 test: .venv/.dev ## all tests but the slow ones (SLOW=1: those too)
 	@RIGBUS_TEST_SERVERS_PATH="$(SERVERS)/usr/bin" $(BIN)/python -m pytest $(if $(SLOW),,-m "not slow and not lab") $(if $(SLOW),-m "not lab") $(PYTEST_ARGS)

@@ -289,8 +289,8 @@ class Runtime:
             status=self.status,
         )
 
-    def close(self) -> None:
-        """Drains, says `closed`, serves ctl until acknowledged or for 3 s."""
+    def close(self, why: str = "stopped") -> None:
+        """Drains, says `closed`, serves ctl until acknowledged or for 3 s. why: for systemctl status."""
         self._status_line.stop()
         self._ctl.ending = True
         if not self._publisher.stop():
@@ -303,6 +303,7 @@ class Runtime:
             self._counter.close()
         for lock in self._locks:
             lock.release()
+        self._status_line.end(why)
 
 
 def journal_limits(config: JournalConfig, src: str) -> tuple[str, Limits]:

@@ -63,7 +63,7 @@ def entry(
     except RigbusError as e:
         log.error(str(e), event=_event_of(e))
         return e.exit_code
-    code = 0
+    code, why = 0, "stopped"
     for number, obey in ((signal.SIGHUP, rt.reload.ask), (signal.SIGTERM, rt.stop), (signal.SIGINT, rt.stop)):
         signal.signal(number, lambda *_, obey=obey: obey())
         if number in early:
@@ -73,15 +73,15 @@ def entry(
         run(rt, cfg)
     except RigbusError as e:
         log.error(str(e), event=_event_of(e))
-        code = e.exit_code
+        code, why = e.exit_code, str(e)
         if isinstance(e, DeviceMissing):
-            rt.sit_out(str(e))
+            rt.sit_out(why)
             code = 0 if rt.stopping else code
     except BaseException as e:
         log.noted(LogEvent.FAILED, "a fault of the daemon", warn=True, error=f"{type(e).__name__}: {e}")
         raise
     finally:
-        rt.close()
+        rt.close(why)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the interpreter's end would set it back to what kills
     log.noted(LogEvent.STOP, "stopped", code=code, run=rt.run_id)
     return code

@@ -28,10 +28,11 @@ class StatusLine:
                 self._lost[unit] += count
 
     def tell(self, status: str, journal: Journal | None) -> None:
+        """status: "" while the daemon has not said anything yet."""
         now = time.monotonic()
-        if not self._notifier.listens or self._ending or now - self._told_at < _LEAST_S:
+        if not (status and self._notifier.listens) or self._ending or now - self._told_at < _LEAST_S:
             return
-        text = ", ".join(filter(None, [status, *([] if journal is None else [self._books(journal)])]))
+        text = status if journal is None else f"{status}, {self._books(journal)}"
         if text != self._told:
             self._told, self._told_at = text, now
             self._notifier.send(f"STATUS={text}")
@@ -39,6 +40,10 @@ class StatusLine:
     def stop(self) -> None:
         self._ending = True
         self._notifier.send("STOPPING=1", "STATUS=stopping: what is published is being stored")
+
+    def end(self, why: str) -> None:
+        """The last word, which stays to be seen."""
+        self._notifier.send(f"STATUS={why}")
 
     def _books(self, journal: Journal) -> str:
         with self._lock:

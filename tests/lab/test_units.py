@@ -13,7 +13,7 @@ from .vm import Guest, GuestError
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(1800)]
 
 STATUS = {
-    "bus": "forwards for .*sink",
+    "bus": "forwards for .*sink.*",
     "sink": "storing, [0-9]+ frames, .*",
     "pulse": "import [0-9]+, 0 lost, journal [0-9.]+ MB",
     "highspeed": "10[0-9.]+ Hz, driver mpu6050, .*lost, journal [0-9.]+ MB",
@@ -86,7 +86,7 @@ def test_all_of_them_ready_watched_and_locked_down(units: Units, guest: Guest, t
     assert "rigbus.toml:2: pulse.driver" in units.said("thermostat")
     assert units.show("thermostat", "NRestarts") == "0"
 
-    units.systemctl("stop rigbus.target")
+    units.stop()
     units.configure("pulse", "highspeed", "thermostat", "pump", "dds", "gateway")
     code, audit = units.audit()
     totals, kernel = units.totals(tmp_path), units.kernel_edges()
@@ -150,7 +150,6 @@ def test_hung_looping_greedy_and_away(units: Units, guest: Guest, tmp_path: Path
 
     # a device that is not there at the start: tried again, never given up
     guest.sh("echo N > /sys/kernel/debug/i2c-pi/0x68/present")
-    restarts = int(units.show("highspeed", "NRestarts"))
     units.systemctl("restart rigbus-highspeed")
     units.until("highspeed", "StatusText", ".*0x68.*")
     assert units.show("highspeed", "ActiveState") == "active"
@@ -168,12 +167,12 @@ def test_hung_looping_greedy_and_away(units: Units, guest: Guest, tmp_path: Path
     assert {name: units.pid(name) for name in steady} == steady
     units.toggle(20)
     units.wait_pulses(60)
-    units.systemctl("stop rigbus.target")
+    units.stop()
     code, audit = units.audit()
     totals, kernel = units.totals(tmp_path), units.kernel_edges()
-    report(kernel=kernel, stored=len(totals), restarts_before=restarts, audit_exit=code)
+    report(kernel=kernel, stored=len(totals), audit_exit=code)
     assert totals == list(range(1, kernel + 1))
-    assert audit["ok"] or code == 1, audit
+    assert code == 0, audit
 
 
 def test_stop_and_restart_of_each_loses_nothing(units: Units, guest: Guest, tmp_path: Path, report: Report) -> None:
@@ -204,7 +203,7 @@ def test_stop_and_restart_of_each_loses_nothing(units: Units, guest: Guest, tmp_
     units.until("pulse", "StatusText", f"import {pulses}, .*")
     units.toggle(20)
     units.wait_pulses(pulses + 20)
-    units.systemctl("stop rigbus.target")
+    units.stop()
     code, audit = units.audit()
     totals, kernel = units.totals(tmp_path), units.kernel_edges()
     lost = sum(stream["lost"] for stream in audit["streams"])

@@ -19,7 +19,7 @@ TABLES = {
     "min_interval_ms = 0.0\n",
     "highspeed": '[highspeed]\ndriver = "mpu6050"\nrate_hz = 100.0\n',
     "thermostat": '[thermostat]\n[[thermostat.device]]\nname = "away"\nhost = "127.0.0.1"\nport = 1\nperiod_s = 5.0\n',
-    "pump": '[pump]\ndriver = "gpiod"\n[[pump.pump]]\nname = "water"\nstep = 16\ndir = 6\nen = 17\n',
+    "pump": '[pump]\ndriver = "gpiod"\n[[pump.pump]]\nname = "water"\nstep = 16\ndir = 6\nen = 17\nhz = 500.0\n',
     "dds": '[dds]\ninterface = "lo"\n',
     "gateway": "[gateway]\n",
 }
@@ -52,6 +52,10 @@ class Units:
     def write(self, text: str) -> None:
         self.guest.put("/etc/rigbus/rigbus.toml", text, 0o640)
         self.guest.sh("chown root:rigbus /etc/rigbus/rigbus.toml")
+
+    def stop(self) -> None:
+        """All of them, waiting: a stop of the target alone returns when it has asked them."""
+        self.systemctl("stop rigbus.target 'rigbus-*.service'")
 
     def change(self, daemon: str, *lines: str) -> None:
         """A drop-in for the time of this test."""

