@@ -36,7 +36,7 @@ export class TimeChart {
     this.plot = new Plot(this.el, spec.name, this.sentence.id, () => {
       // Room for usual labels from the start: columns of another width would have to be asked for again.
       this.plot.font(600);
-      this.axis_px = spec.lanes[0].named ? 0 : Math.ceil((4.4 * this.plot.size + namesWidth(this.plot, spec.lanes)) / 4) * 4;
+      this.axis_px = spec.lanes[0]?.named ? 0 : Math.ceil((4.4 * this.plot.size + namesWidth(this.plot, spec.lanes)) / 4) * 4;
       dirty();
     });
     this.picture = new Picture({ link, range, state, series: spec.series, width: () => Math.round(this.plot.box.width), changed: () => this.item.dirty(true) });
