@@ -216,7 +216,7 @@ def test_a_silent_device_does_not_hold_up_the_stop_and_the_time_without_a_daemon
     rig.until(lambda: rows(rig) >= 2, "readings")
     rig.end()
     rig.check()
-    assert rig.ledger("down") == [("thermostat/bench/", "poll", None, "")]
+    assert rig.ledger("down") == [("thermostat/bench/", "poll", None, "it had been stopped")]
 
 
 def test_killed_in_a_poll_that_hangs_what_was_missed_is_told_or_unknown(make_rig, foreign):

@@ -126,7 +126,7 @@ def test_json_names_a_source_for_every_value_that_the_text_shows(rig):
 
 @pytest.mark.parametrize(("daemon", "code"), [("bus", 0), ("sink", 0), ("pulse", 0), ("highspeed", 1)])
 def test_enabled(rig, daemon, code):
-    assert rig("enabled", daemon) == (code, "", "")
+    assert rig("enabled", daemon) == (code, "no\n" if code else "yes\n", "")
 
 
 @pytest.mark.parametrize("word", ["journal", "node", "pulses"])
