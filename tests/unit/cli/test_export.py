@@ -291,7 +291,7 @@ def test_parquet_without_pyarrow_names_the_extra(ask: Ask, monkeypatch: pytest.M
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     code, out, err = ask("--format", "parquet")
     assert (code, out) == (1, "")
-    assert err == "rigbus: parquet needs pyarrow: pip install 'rigbus[export]'\n"
+    assert err == "rigbus: parquet needs pyarrow: .venv/bin/pip install -e '.[export]'\n"
     assert not (db.parent / "export").exists()
 
 
