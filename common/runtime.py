@@ -77,7 +77,7 @@ class Runtime:
         self.journal: Journal | None = None
         self._counter: Counter | None = None
         self.previous_alive_ns = 0  # wall time of the previous run's last sign of life; 0: none is known
-        self._killed_born_ns = 0  # when that run began, where it was killed
+        self._was_killed, self._born_ns = False, 0  # that run; when it began, 0: not known
         if journaled:
             self._open_journal(here)
         # the socket first: who hears of this daemon must be able to ask it
@@ -103,7 +103,7 @@ class Runtime:
         previous = max(before, key=lambda slot: slot.alive_ns, default=None)
         if previous is not None:
             self.previous_alive_ns = previous.alive_ns
-            self._killed_born_ns = 0 if previous.closed else previous.born_ns
+            self._was_killed, self._born_ns = not previous.closed, previous.born_ns
         self._counter.begin(self.run_id, clock.boot_id(), clock.wall_ns())
         self.journal = open_journal(self.folders.journal(self.src, place), limits, self.run_id, before, known_id)
         self._counter.keep_journal_id(self.journal.id)
@@ -140,10 +140,10 @@ class Runtime:
         untold_s: where that run was killed, its losses of so many seconds before may never have been told.
         """
         since = self.previous_alive_ns
-        if since and self._killed_born_ns:
-            since = min(since, max(self._killed_born_ns, since - round(untold_s * 1e9)))
+        if since and self._was_killed and self._born_ns:
+            since = min(since, max(self._born_ns, since - round(untold_s * 1e9)))
         if since:
-            how = "" if self._killed_born_ns else CLEAN_STOP
+            how = "" if self._was_killed else CLEAN_STOP
             self.lose(stream, unit, None, "down", from_t=since, to_t=clock.wall_ns(), detail=how)
 
     def lifetime_total(self, channel: str) -> int:

@@ -20,9 +20,9 @@ def run(rt: Runtime, cfg: GatewayConfig) -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy would take memory for one on each core
     try:
         from common.gateway import app, server  # here: only who has a gateway needs these libraries
-        from common.gateway.guard import Tokens
         from common.gateway.memory import Memory
         from common.gateway.site import open_site
+        from common.gateway.tokens import Tokens
     except ImportError as e:
         raise DeviceMissing(
             f"{e.name or e}: not installed; the gateway needs the extra web", ".venv/bin/pip install -e '.[web]'"

@@ -6,7 +6,7 @@ set -euo pipefail
 python=/opt/rigbus/venv/bin/python
 
 # A Pi's own lines: gpiochip0, on some kernels of the Pi 5 gpiochip4.
-chip=$(gpiodetect 2>/dev/null | sed -n 's#^\(gpiochip[0-9]*\) \[\(pinctrl-bcm[0-9]*\|pinctrl-rp1\)\].*#/dev/\1 \2#p' | head -1)
+chip=$(gpiodetect 2>/dev/null | sed -n 's#^\(gpiochip[0-9]*\) \[\(pinctrl-bcm[0-9]*\|pinctrl-rp1\)\].*#/dev/\1 \2#p' | head -1) || true # there may be no gpiodetect
 label=${chip#* }
 chip=${chip% *}
 

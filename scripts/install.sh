@@ -123,9 +123,11 @@ configuration() {
     install -d -m 750 -o root -g rigbus "$ETC" "$ETC/conf.d"
     if [ ! -e "$ETC/rigbus.toml" ]; then
         if [ ! -e "$ETC/conf.d/00-devices.toml" ]; then
-            scripts/devices.sh >"$ETC/conf.d/00-devices.toml"
-            chown root:rigbus "$ETC/conf.d/00-devices.toml"
-            chmod 640 "$ETC/conf.d/00-devices.toml"
+            # whole or not there: half of it would leave simulated devices on
+            scripts/devices.sh >"$OPT/00-devices.toml"
+            install -m 640 -o root -g rigbus "$OPT/00-devices.toml" "$ETC/conf.d/.00-devices.toml"
+            mv "$ETC/conf.d/.00-devices.toml" "$ETC/conf.d/00-devices.toml"
+            rm "$OPT/00-devices.toml"
         fi
         install -m 640 -o root -g rigbus config/rigbus.toml "$ETC/rigbus.toml"
     elif cmp -s config/rigbus.toml "$ETC/rigbus.toml"; then

@@ -42,7 +42,7 @@ def place(source: Path, manifest: Manifest, loaded: Loaded, stamp: str) -> Place
             raise RigbusError(f"{source / part.path}: damaged, it is not what was backed up")
         _same_rights(made, target)
         if target.exists():
-            aside = target.with_name(f"{target.name}.before-restore-{stamp}")
+            aside = contents.unused(target.with_name(f"{target.name}.before-restore-{stamp}"))
             target.rename(aside)
             placed.aside.append(aside)
         made.rename(target)

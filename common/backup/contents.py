@@ -72,6 +72,15 @@ def write(folder: Path, manifest: Manifest) -> None:
     (folder / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n")
 
 
+def unused(path: Path) -> Path:
+    """A path where nothing is: this one, or with -2, -3 and so on behind it."""
+    found, n = path, 1
+    while found.exists():
+        n += 1
+        found = path.with_name(f"{path.name}-{n}")
+    return found
+
+
 def sha256(path: Path) -> str:
     """Raises OSError."""
     with path.open("rb") as f:

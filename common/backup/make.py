@@ -48,7 +48,7 @@ def make(loaded: Loaded, folders: Folders, into: Path, *, secrets: bool, keep: i
         for left in into.glob(f".rigbus-{node}-*.partial"):  # by one that was killed
             shutil.rmtree(left)
         _check_room(loaded, folders, into)
-        path = _free(into, f"rigbus-{node}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}")
+        path = contents.unused(into / f"rigbus-{node}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}")
         partial = into / f".{path.name}.partial"
         partial.mkdir(mode=0o700)
         try:
@@ -121,14 +121,6 @@ def _check_room(loaded: Loaded, folders: Folders, into: Path) -> None:
         needed += space.floor_bytes(folders.data, loaded.config.sink.min_free_mb)
     if (free := space.free_bytes(into)) < needed:
         raise RigbusError(f"{into}: {free / 1e6:.0f} MB are free, a backup needs {needed / 1e6:.0f} MB")
-
-
-def _free(into: Path, name: str) -> Path:
-    path, n = into / name, 1
-    while path.exists():
-        n += 1
-        path = into / f"{name}-{n}"
-    return path
 
 
 def _rotate(into: Path, node: str, keep: int) -> list[Path]:

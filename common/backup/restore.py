@@ -79,7 +79,7 @@ def restore(loaded: Loaded, folders: Folders, source: Path, options: Options, to
         _give(ready, folders.data)
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now_ns // 10**9))
         config = configuration.place(source, manifest, loaded, stamp) if options.config else configuration.NOTHING
-        aside = folders.data / f"before-restore-{stamp}"
+        aside = contents.unused(folders.data / f"before-restore-{stamp}")
         _place(ready, folders, aside, put)
     return Restored(manifest, put, there if not options.all else [], aside if aside.exists() else None, latched, config)
 

@@ -4,7 +4,8 @@ site         what every route is given
 app          the application: guard, routes
 server       uvicorn in a thread of its own; http_connection: what asks nothing is ended
 memory       what large answers leave behind
-guard        who may: tokens, Host and Origin, rates, sizes
+guard        who may: Host and Origin, rates, sizes
+tokens       what somebody may do, by the token said
 live         the bus: one thread reads it; viewers: who looks on, connection: one of them, reduce: samples for a screen
 now          what is known now, in sections/: /api/status and the page's numbers; made of
              seen (the bus), asker (the daemons' status), books (the store, the account; written: the disk)

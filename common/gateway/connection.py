@@ -9,8 +9,9 @@ from starlette.websockets import WebSocketDisconnect
 from uvicorn.protocols.utils import ClientDisconnected
 
 from common import clock
-from common.gateway.guard import READ, address_of
+from common.gateway.guard import address_of
 from common.gateway.site import Site
+from common.gateway.tokens import READ
 from common.gateway.viewers import Subscription, Viewer
 
 VERSION = 1

@@ -12,9 +12,9 @@ from fastapi import WebSocket, WebSocketDisconnect
 
 from common.errors import RigbusError
 from common.gateway import sensor_files
-from common.gateway.guard import CONTROL, READ
 from common.gateway.sensor_hub import Hub, Map
 from common.gateway.site import Site
+from common.gateway.tokens import CONTROL, READ
 
 _WAITING = 4  # messages for a client; who asks while so many wait is not read until it takes some
 _SEND_S = 10.0

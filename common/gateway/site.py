@@ -16,7 +16,6 @@ from common.gateway.attention import Holder
 from common.gateway.books import Bookkeeper
 from common.gateway.daemons import Daemons
 from common.gateway.estop import EmergencyStop
-from common.gateway.guard import Tokens
 from common.gateway.live import Live
 from common.gateway.now import Now
 from common.gateway.page_files import PageFiles
@@ -24,6 +23,7 @@ from common.gateway.sections import Context
 from common.gateway.seen import Seen
 from common.gateway.since import Since
 from common.gateway.stored import Stored
+from common.gateway.tokens import Tokens
 from common.gateway.viewers import Viewers
 from common.gateway.workers import Workers
 from common.log import Log

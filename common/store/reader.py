@@ -4,13 +4,13 @@ Times are wall ns; rows come in the order of time.
 """
 
 import os
-from collections.abc import Iterator, Mapping
-from itertools import pairwise
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Mapping
+from itertools import accumulate, pairwise
 from typing import Any, Self
 
 import numpy as np
 
-from common import clock
 from common.errors import StoreError
 from common.store import chunks
 from common.store.assemble import MAX_SPAN_NS
@@ -71,12 +71,10 @@ class Reader:
         found = []
         for name in {row.channel for row in rows}:
             of_channel = [row for row in rows if row.channel == name]
-            imp, lost = imp_per_kwh.get(name), self._lost_edges(name)
+            imp, is_lost = imp_per_kwh.get(name), self._lost_edges(name)
             for before, row in pairwise([self._edge_before(of_channel[0]), *of_channel]):
                 assert row is not None
-                watts = _watts(before, row, imp)
-                if before is not None and any(start < row.t_ns and end > before.t_ns for start, end in lost):
-                    watts = None
+                watts = None if before and is_lost(before.t_ns, row.t_ns) else _watts(before, row, imp)
                 found.append(PowerRow(*row, watts, row.total / imp if imp else None))
         return sorted(found)
 
@@ -122,11 +120,11 @@ class Reader:
     def rollups(self, window_s: int, series: str | None = None, range: Range = ALL) -> list[RollupRow]:
         """Sums of one series, or of all, in windows of 60, 300 or 3,600 s that begin within the range.
 
-        watts: of energy, the window's mean; None while the window goes on.
+        watts: of energy, the window's mean; None of the newest window, which may go on.
         """
         where, values = ("AND series = ?", [series]) if series is not None else ("", [])
-        over = f"t_ns + window_s * 1000000000 <= {clock.wall_ns()}"
-        watts = f"iif(series LIKE 'energy/%' AND {over}, sum * 3.6e6 / window_s, NULL)"
+        newest = "(SELECT max(r.t_ns) FROM rollups AS r WHERE r.window_s = rollups.window_s)"
+        watts = f"iif(series LIKE 'energy/%' AND t_ns < {newest}, sum * 3.6e6 / window_s, NULL)"
         columns = f"t_ns, window_s, series, n, sum, min, max, last, last_t_ns, {watts}"
         rows = self._newest(f"{columns} FROM rollups", range, f"AND window_s = ? {where}", [window_s, *values])
         return [RollupRow(*row) for row in rows]
@@ -169,10 +167,20 @@ class Reader:
         found = self._all(f"SELECT t_ns, channel, total FROM pulses WHERE {before}", [row.channel, row.t_ns])
         return PulseRow(*found[0]) if found else None
 
-    def _lost_edges(self, channel: str) -> list[tuple[int, int]]:
-        """From when to when, wall ns."""
-        sql = "SELECT from_t_ns, to_t_ns FROM ledger WHERE stream = ? AND unit = 'edge' AND to_t_ns > from_t_ns"
-        return self._all(sql, [f"pulse/{channel}/"])
+    def _lost_edges(self, channel: str) -> Callable[[int, int], bool]:
+        """(from, to) → whether edges of a channel were lost between these times, wall ns."""
+        sql = (
+            "SELECT from_t_ns, to_t_ns FROM ledger WHERE stream = ? AND unit = 'edge' AND to_t_ns > from_t_ns "
+            "ORDER BY from_t_ns"
+        )
+        lost = self._all(sql, [f"pulse/{channel}/"])
+        starts, ends = [start for start, _ in lost], list(accumulate((end for _, end in lost), max))
+
+        def is_lost(from_ns: int, to_ns: int) -> bool:
+            begun = bisect_left(starts, to_ns)
+            return begun > 0 and ends[begun - 1] > from_ns
+
+        return is_lost
 
     def _block(self, rowid: int) -> Iterator[Block]:
         yield from map(_block, self._all(f"{_A_BLOCK} WHERE id = ?", [rowid]))

@@ -16,12 +16,13 @@ PC = "gpiochip0 [INT34C6:00] (463 lines)"
 
 @pytest.fixture
 def devices(bare, tmp_path):
-    """devices(gpiodetect's words, {address: identity}) → what scripts/devices.sh prints, as TOML."""
+    """devices(gpiodetect's words (None: it is not there), {address: identity}) → what devices.sh prints, as TOML."""
 
     machine = bare.copy(tmp_path / "machine")
 
     def run(chips="", answers=None, python="exit 0"):
-        machine.put(f"{STUB}/gpiodetect", f"#!/bin/sh\ncat <<END\n{chips}\nEND\n", 0o755)
+        told = "exit 127" if chips is None else f"cat <<END\n{chips}\nEND"
+        machine.put(f"{STUB}/gpiodetect", f"#!/bin/sh\n{told}\n", 0o755)
         cases = "".join(f'"-y 1 {address}"*) echo {identity};; ' for address, identity in (answers or {}).items())
         machine.put(f"{STUB}/i2cget", f'#!/bin/sh\ncase "$*" in {cases}*) exit 1;; esac\n', 0o755)
         machine.put("/opt/rigbus/venv/bin/python", f"#!/bin/sh\n{python}\n", 0o755)
@@ -49,7 +50,7 @@ def test_without_gpiod_it_is_rpigpio_and_without_that_none(devices):
     assert found["pulse"] == {"enabled": False}
 
 
-@pytest.mark.parametrize("chips", [PC, ""])
+@pytest.mark.parametrize("chips", [PC, "", None])
 def test_on_a_pc_nothing_is_switched_on(devices, chips):
     _, found = devices(chips)
     assert [found[name] for name in ("pulse", "highspeed", "thermostat", "pump", "dds")] == [{"enabled": False}] * 5

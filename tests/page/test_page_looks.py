@@ -84,6 +84,7 @@ def weak(page):
 
 
 def complaints(page, axe):
+    page.evaluate("Promise.allSettled(document.getAnimations().map(a => a.finished))")  # a fade is no colour
     page.evaluate(axe)
     found = page.evaluate("axe.run(document, {resultTypes: ['violations']}).then(r => r.violations)")
     return [

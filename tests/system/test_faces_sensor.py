@@ -82,6 +82,8 @@ def test_the_status_comes_by_itself_and_again_every_five_seconds(faces, path):
         assert 150 < first["data"]["sampling_rate"] < 250
         assert first["data"]["csv_files"] >= 4
         again = c.next("status")
+        if again["data"]["total_samples"] == first["data"]["total_samples"]:
+            again = c.next("status")  # the one for all viewers came within the second that a sum is kept
         assert again["data"]["total_samples"] > first["data"]["total_samples"] > 200
         assert again["data"]["latest_file"] > first["data"]["latest_file"]
 

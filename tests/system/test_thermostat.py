@@ -169,7 +169,7 @@ def test_an_outage_is_in_the_ledger_and_ends_by_itself(make_rig, foreign):
     rig.until(lambda: rows(rig) > before, "readings again")
     server.close()
     rig.until(lambda: lost(rig, "refused") > 0, "a poll lost by refusal")
-    assert ask(rig, "status")["devices"][0]["last_error"].endswith("connection refused")
+    rig.until(lambda: ask(rig, "status")["devices"][0]["last_error"].endswith("connection refused"), "status says why")
     with pytest.raises(RigbusError, match=r"bench: not connected: .*connection refused"):
         ask(rig, "save_once")
     server.listen()

@@ -104,6 +104,18 @@ def test_what_is_there_stays_as_it_knows_more(place: Place, made: Path, rows: Ro
     assert end_of_run(place) == (KILLED, 16, "killed")
 
 
+def test_nothing_that_was_set_aside_is_overwritten(
+    place: Place, made: Path, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("common.backup.restore.time.strftime", lambda *_: "20260101T000000Z")
+    place.store(11, 15)
+    first, second = (place.restore(made, force=True).aside for _ in range(2))
+    assert first is not None
+    assert second is not None
+    asked = [rows(aside / "rigbus.db", "SELECT max(total) FROM pulses") for aside in (first, second)]
+    assert asked == [[(15,)], [(10,)]]
+
+
 def test_all_is_put_back_where_that_is_asked_for(place: Place, made: Path) -> None:
     (place.folders.data / "pump/pump.db").write_bytes(b"newer")
     in_memory = place.folders.run / "journal/pulse/segments/seg-0000000007"

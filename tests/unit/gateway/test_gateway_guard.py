@@ -9,7 +9,8 @@ import pytest
 from fastapi import Body, Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 
-from common.gateway.guard import CONTROL, MAX_BODY, NOTHING, READ, Guard, Rates, Tokens, control, token_of
+from common.gateway.guard import MAX_BODY, Guard, Rates, control
+from common.gateway.tokens import CONTROL, NOTHING, READ, Tokens, token_of
 from common.secrets import Secret
 
 R, C = "read-token", "control-token"

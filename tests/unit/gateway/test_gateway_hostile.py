@@ -20,10 +20,11 @@ from common.gateway import http_connection, server
 from common.gateway.app import _Record
 from common.gateway.connection import Connection
 from common.gateway.estop import EmergencyStop
-from common.gateway.guard import CONTROL, MAX_BODY, Guard, Tokens
+from common.gateway.guard import MAX_BODY, Guard
 from common.gateway.live import Message
 from common.gateway.routes import query
 from common.gateway.stored import Busy
+from common.gateway.tokens import CONTROL, Tokens
 from common.gateway.viewers import Subscription, Viewer, Viewers
 from common.log import Log
 from common.paths import Folders

@@ -13,17 +13,16 @@ from common.config.load import load
 from common.frames import Health, JournalHealth, Lateness, Samples, encode
 from common.gateway import debug, tables
 from common.gateway.books import Bookkeeper
-from common.gateway.guard import Tokens
 from common.gateway.live import Live, Message
 from common.gateway.now import Now
 from common.gateway.sections.rig import streams
 from common.gateway.seen import Seen
 from common.gateway.site import Site, open_site
 from common.gateway.stored import Busy, Stored
+from common.gateway.tokens import Tokens
 from common.log import Log
 from common.paths import Folders
 from common.secrets import Secret
-from common.store import schema
 from common.store.series_kinds import OfRows, series_of
 
 CONFIG = load("config/rigbus.toml", {}).config
@@ -34,15 +33,6 @@ def wait_until(is_so: Any) -> None:
     while not is_so():
         assert time.monotonic() < end
         time.sleep(0.01)
-
-
-@pytest.fixture
-def db(tmp_path: Path) -> Path:
-    path = tmp_path / "rigbus.db"
-    conn = sqlite3.connect(path)
-    schema.migrate(conn)
-    conn.close()
-    return path
 
 
 def test_the_books_go_on_after_a_look_that_failed(tmp_path, monkeypatch):

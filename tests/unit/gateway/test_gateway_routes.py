@@ -8,10 +8,10 @@ from fastapi.routing import APIRoute, APIWebSocketRoute
 
 from common.config.load import load
 from common.gateway import app, guard
-from common.gateway.guard import Tokens
 from common.gateway.page_files import PageFiles
 from common.gateway.routes import arm, docs, metrics, pumps, query, rig, sensor, series, thermostat
 from common.gateway.site import Site, open_site
+from common.gateway.tokens import Tokens
 from common.log import Log
 from common.paths import Folders
 from common.secrets import Secret

@@ -1,7 +1,6 @@
 """Questions to the store: bounded in number and time, streams no faster than they are taken."""
 
 import asyncio
-import sqlite3
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,23 +10,13 @@ import pytest
 from common.errors import StoreError
 from common.gateway.stored import Busy, NothingStored, Stored, TooLong
 from common.log import Log
-from common.store import schema
 
 FOR_EVER = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    path = tmp_path / "rigbus.db"
-    conn = sqlite3.connect(path)
-    schema.migrate(conn)
-    conn.close()
-    return path
-
-
-@pytest.fixture
-def stored(path: Path) -> Iterator[Stored]:
-    made = Stored(path, Log("test"))
+def stored(db: Path) -> Iterator[Stored]:
+    made = Stored(db, Log("test"))
     yield made
     made.close()
 
