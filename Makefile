@@ -64,8 +64,8 @@ lint: .venv/.dev ## ruff, mypy --strict, import-linter
 bench: .venv/.dev ## what rigbus costs, beside a baseline run at the same time
 	@RIGBUS_TEST_SERVERS_PATH="$(SERVERS)/usr/bin" $(BIN)/python -m tests.bench
 
-lab: .venv/.dev ## the hardware tests, in a virtual machine with kernel GPIO
-	@$(BIN)/python tests/lab/run.py $(PYTEST_ARGS)
+lab: .venv/.dev ## the hardware tests, in a virtual machine with kernel GPIO and systemd (SLOW=1: the long ones too)
+	@$(BIN)/python tests/lab/run.py $(if $(SLOW),-m lab) $(PYTEST_ARGS)
 
 setup-influxdb: .venv/.influx ## buckets, Flux tasks and tokens in the InfluxDB of .env; mends what is missing
 	@$(BIN)/rigbus influx setup --save
@@ -76,7 +76,7 @@ verify: .venv/.influx ## what is there and works, and what mends the rest: devic
 delete-buckets: .venv/.influx ## delete those buckets with all data, after the word DELETE
 	@$(BIN)/rigbus influx delete
 
-test-deps: ## apt packages that some tests need (root)
+test-deps: ## what some tests need (root): apt packages, servers, axe-core, the lab's machine
 	@grep -v '^#' tests/apt.txt tests/lab/apt.txt | cut -d: -f2 | sort -u | \
 	  { apt-get update -qq && xargs env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends >/dev/null; }
 	@command -v npm >/dev/null || DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nodejs npm >/dev/null
@@ -90,6 +90,8 @@ test-deps: ## apt packages that some tests need (root)
 	  work=$$(mktemp -d) && mkdir -p "$(SERVERS)" && cd "$$work" && \
 	  apt-get -qq -o APT::Sandbox::User=root download $$package && dpkg -x ./*.deb "$(SERVERS)" || \
 	  echo "apt has no $$package here: its tests skip"; rm -rf "$$work"; }; done
+	@$(MAKE) --no-print-directory .venv/.dev
+	@$(BIN)/python tests/lab/run.py --build || true # one line says what this machine lacks
 
 clean: ## remove .venv (never data)
 	rm -rf .venv

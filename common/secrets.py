@@ -42,6 +42,13 @@ class Secrets:
                     return Secret(value.strip(), source)
         return Secret("", "")
 
+    def unread(self) -> Path | None:
+        """The `.env` in use, where it is there but nobody may read it: not this process, and systemd has not for it."""
+        env = credential(self._environ)
+        if (env is not None and os.access(env, os.R_OK)) or not os.path.exists(self.file):
+            return None
+        return None if os.access(self.file, os.R_OK) else self.file
+
     def _places(self, name: str) -> list[tuple[str, str]]:
         found = [(self._environ.get(name, ""), "the environment")]
         folder = self._environ.get("CREDENTIALS_DIRECTORY")

@@ -62,12 +62,14 @@ def run(rt: Runtime, cfg: GatewayConfig) -> None:
 
 
 def _secrets(rt: Runtime, cfg: GatewayConfig, *, is_local: bool) -> tuple[Secret, Secret]:
-    """The tokens to look and to control. Raises ConfigError where others can ask, and there is none."""
+    """The tokens to look and to control. ConfigError: others can ask, and there is none; or it cannot be known."""
     read, control = rt.secrets.get("RIGBUS_READ_TOKEN"), rt.secrets.get("RIGBUS_CONTROL_TOKEN")
     if not (is_local or read or control):
         raise ConfigError(
             f"gateway.host = {cfg.host!r} is for others to reach: set RIGBUS_READ_TOKEN or RIGBUS_CONTROL_TOKEN"
         )
+    if not (read or control) and (unread := rt.secrets.unread()):
+        raise ConfigError(f"{unread} cannot be read: there may be tokens in it, so nobody is let in without one")
     return read, control
 
 

@@ -35,7 +35,7 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheels")
     folder.chmod(0o755)  # an ordinary user installs from it, too
     command = [sys.executable, "-m", "pip", "wheel", "-q", "-w", str(folder), "-c", "constraints.txt"]
-    command += [".[web,influx,plot]", "hatchling==1.33.0", "editables"]
+    command += [".[web,influx,plot,dds]", "hatchling==1.33.0", "editables"]
     fetched = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=300, check=False)
     if fetched.returncode:
         pytest.skip(f"pip gets no wheels here: {fetched.stderr.strip().splitlines()[-1]}")

@@ -30,9 +30,9 @@ class Machine:
 
     def __init__(self, folder: Path, wheels: Path) -> None:
         self.wheels = wheels
-        self.upper, self._work, self._root = folder / "up", folder / "work", folder / "root"
+        self.upper, self.work, self.root = folder / "up", folder / "work", folder / "root"
         self.said = ""
-        for part in (self.upper, self._work, self._root):
+        for part in (self.upper, self.work, self.root):
             part.mkdir(parents=True)
 
     def copy(self, folder: Path) -> Machine:
@@ -48,8 +48,8 @@ class Machine:
         script = _ENTER.format(
             upper=self.upper,
             wheels=self.wheels,
-            work=self._work,
-            root=self._root,
+            work=self.work,
+            root=self.root,
             path=path,
             command=shlex.quote(command),
         )

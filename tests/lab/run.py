@@ -1,6 +1,7 @@
 """`make lab`: makes the machine where it is missing or out of date, then runs the hardware tests in it.
 
-usage: tests/lab/run.py [pytest arguments]      exit 69: this machine lacks something, which one line names
+usage: tests/lab/run.py [--build] [pytest arguments]      exit 69: this machine lacks something, which one line names
+--build: only makes the machine. Without paths it is all tests but the slow ones; -m lab: those too.
 """
 
 import subprocess
@@ -25,11 +26,13 @@ def main() -> int:
     except TimeoutError as e:
         print(f"lab: not run, {e}", file=sys.stderr)
         return 69
-    return subprocess.run(
-        [sys.executable, "-m", "pytest", str(images.HERE), "-m", "lab", "-v", *sys.argv[1:]],
-        cwd=images.CHECKOUT,
-        check=False,
-    ).returncode
+    arguments = sys.argv[1:]
+    if arguments == ["--build"]:
+        return 0
+    if not any(Path(argument.partition("::")[0]).exists() for argument in arguments):
+        arguments.append(str(images.HERE))
+    command = [sys.executable, "-m", "pytest", "-v", "-m", "lab and not slow", *arguments]
+    return subprocess.run(command, cwd=images.CHECKOUT, check=False).returncode
 
 
 if __name__ == "__main__":

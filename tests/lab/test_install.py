@@ -90,6 +90,9 @@ def test_from_a_bare_machine(bare: Guest, report: Report) -> None:
     said = bare.sh(INSTALL, 1800)
     assert "sudo systemctl start rigbus.target" in said
     assert active(bare) == set()
+    # a busy host bunches the lab's pulses, which the shipped 30 ms would take for bounces
+    meter = f'[[pulse.channel]]\nname = "{IMPORT.name}"\nline = {IMPORT.line}\nmin_interval_ms = 0.0\n'
+    bare.put("/etc/rigbus/conf.d/own.toml", meter)
     bare.sh(CLOCK_IS_SET)
     found = {"bus", "sink", "pulse", "highspeed", "gateway"}
     seconds = float(bare.sh(START, 600))

@@ -85,7 +85,13 @@ class Units:
     # ---- what it records
 
     def toggle(self, cycles: int, hz: float = 20) -> None:
-        self.guest.sh(f"/usr/bin/python3 -SE /opt/lab/toggle.py {hz} {cycles} {IMPORT.spec}", 300)
+        self.guest.sh(_toggling(cycles, hz), 300)
+
+    def toggle_meanwhile(self, cycles: int, hz: float = 20) -> None:
+        """The same in the background."""
+        self.guest.sh(
+            f"systemd-run -q --unit=toggle /usr/bin/python3 -SE /opt/lab/toggle.py {hz} {cycles} {IMPORT.spec}"
+        )
 
     def kernel_edges(self) -> int:
         hits, missed = self.guest.sh(f"awk '$1 == \"edge\" {{print $2, $3}}' {TRACING}/kprobe_profile").split()
@@ -112,3 +118,7 @@ class Units:
         out = self.guest.sh(f"{RIGBUS} audit --json 2>/run/audit.err; echo $?", 180)
         document, _, code = out.rstrip().rpartition("\n")
         return int(code), json.loads(document or "{}")
+
+
+def _toggling(cycles: int, hz: float) -> str:
+    return f"/usr/bin/python3 -SE /opt/lab/toggle.py {hz} {cycles} {IMPORT.spec}"

@@ -75,6 +75,18 @@ def test_tokens_come_from_the_environment_then_credentials_then_dotenv(tmp_path)
     assert (found.reveal(), found.source) == ("from-environment", "the environment")
 
 
+def test_a_dotenv_that_nobody_may_read_is_known(tmp_path, monkeypatch):
+    env, given = tmp_path / ".env", tmp_path / "cred/env"
+    given.parent.mkdir()
+    service = {"CREDENTIALS_DIRECTORY": str(given.parent)}
+    monkeypatch.setattr("common.secrets.os.access", lambda path, _: path == given and given.exists())
+    assert Secrets(env, service).unread() is None
+    env.touch()
+    assert Secrets(env, {}).unread() == Secrets(env, service).unread() == env
+    given.touch()
+    assert Secrets(env, service).unread() is None
+
+
 def test_the_dotenv_that_systemd_read_comes_before_the_one_beside_the_configuration(config, tmp_path):
     """A service may not read the latter, which is root's."""
     credentials = tmp_path / "cred"
