@@ -193,6 +193,7 @@ def test_hung_looping_wrong_and_away(services):
     assert code == 0, audit
 
 
+@pytest.mark.timeout(KILLS_S + 600)
 def test_kills_balance(services, record_property):
     """RIGBUS_KILLS_S seconds: whoever is killed comes back by itself, and published = stored + accounted lost."""
     simulators(services)
