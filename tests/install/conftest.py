@@ -11,6 +11,20 @@ import pytest
 from install_machine import CHECKOUT, Machine
 
 Recorder = Callable[..., Path]
+_figures: list[str] = []
+
+
+@pytest.fixture
+def figure(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """figure(text): a line at the end of the tests' output."""
+    return lambda text: _figures.append(f"{request.node.name}: {text}")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if _figures:
+        terminalreporter.section("services: what was counted")
+        for line in _figures:
+            terminalreporter.line(line)
 
 
 @pytest.fixture

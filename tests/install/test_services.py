@@ -71,7 +71,7 @@ def nothing_lost(services: Services) -> None:
     assert (code, lost) == (0, {}), audit
 
 
-def test_all_are_ready_and_say_what_they_do(services, record_property):
+def test_all_are_ready_and_say_what_they_do(services, figure):
     simulators(services)
     began = time.monotonic()
     services.start()
@@ -79,7 +79,7 @@ def test_all_are_ready_and_say_what_they_do(services, record_property):
     shown = services.booted.run("systemctl is-active " + " ".join(f"rigbus-{name}" for name in ALL)).stdout
     assert shown.split() == ["active"] * len(ALL)
     settled(services)
-    record_property("seconds to active", round(took_s, 1))
+    figure(f"all active after {took_s:.1f} s")
     services.booted.sh("mkdir -p /run/systemd/timesync && touch /run/systemd/timesync/synchronized")
     findings = services.booted.run(f"{RIGBUS} doctor")
     assert findings.returncode == 0, findings.stdout
@@ -194,7 +194,7 @@ def test_hung_looping_wrong_and_away(services):
 
 
 @pytest.mark.timeout(KILLS_S + 600)
-def test_kills_balance(services, record_property):
+def test_kills_balance(services, figure):
     """RIGBUS_KILLS_S seconds: whoever is killed comes back by itself, and published = stored + accounted lost."""
     simulators(services)
     services.start()
@@ -215,7 +215,7 @@ def test_kills_balance(services, record_property):
     services.stop()
     code, audit = services.audit()
     published, stored, lost = (sum(row[key] for row in audit["streams"]) for key in ("published", "stored", "lost"))
-    record_property("kills", f"{kills}, {published} published = {stored} stored + {lost} lost")
+    figure(f"{kills} kills, {published} frames published = {stored} stored + {lost} lost, audit {code}")
     assert code == 0, audit
     assert kills > KILLS_S / 30
     for channel in ("import", "export", "generate"):
