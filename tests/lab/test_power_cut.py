@@ -40,6 +40,8 @@ HERE = f"""
 node = "lab"
 [bus]
 [sink]
+[journal]
+place = "disk"
 [pulse]
 driver = "sim"
 [[pulse.channel]]
