@@ -18,7 +18,7 @@ TIMESYNC = "/run/systemd/timesync"
 EXTRA = "[clock]\nhold_s = 86400\n[sink.csv]\nenabled = true\n"
 
 
-@pytest.mark.parametrize("shown", ["1970-01-01 00:02", "2025-06-01 12:00"])
+@pytest.mark.parametrize("shown", ["1970-01-01 00:02", pytest.param("2025-06-01 12:00", marks=pytest.mark.slow)])
 def test_rows_of_before_the_clock_was_set(guest: Guest, tmp_path: Path, report: Report, shown: str) -> None:
     take_the_clock_away(guest, shown)
     rig = Rig(guest)

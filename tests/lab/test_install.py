@@ -83,6 +83,7 @@ def doctor(guest: Guest) -> tuple[int, list[dict[str, str]]]:
     return int(code), json.loads(document)["findings"]
 
 
+@pytest.mark.slow
 def test_from_a_bare_machine(bare: Guest, report: Report) -> None:
     """It finds the meters' lines and the sensor by itself; what has no device rests."""
     units = Units(bare)
@@ -108,6 +109,7 @@ def test_from_a_bare_machine(bare: Guest, report: Report) -> None:
     assert code == 0, audit
 
 
+@pytest.mark.slow
 def test_again_and_as_an_upgrade(lab: Path, report: Report) -> None:
     """What runs and did not change goes on; what changed is restarted; what was stopped stays so; nothing is lost."""
     with Guest(lab, "installed", "installed") as guest:
@@ -139,6 +141,7 @@ def test_again_and_as_an_upgrade(lab: Path, report: Report) -> None:
         ]
 
 
+@pytest.mark.slow
 def test_doctor_names_what_is_wrong_with_units(lab: Path) -> None:
     with Guest(lab, "installed", "installed") as guest:
         units = Units(guest)

@@ -17,7 +17,8 @@ from .rig import CONFIG, PYTHON, RIGBUS, RUN, START_S, UNIT
 from .vm import Guest
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
-DRIVERS = pytest.mark.parametrize("driver", ["gpiod", "rpigpio", "lgpio"])
+OTHERS = (pytest.param(name, marks=pytest.mark.slow) for name in ("rpigpio", "lgpio"))
+DRIVERS = pytest.mark.parametrize("driver", ["gpiod", *OTHERS])
 STEP, DIR, EN = 16, 6, 17
 DATA = "/var/lib/rig"
 HZ = 50

@@ -119,6 +119,7 @@ def _look_at(units: Units, guest: Guest, name: str) -> None:
     assert own == (name in NO_NETWORK)
 
 
+@pytest.mark.slow
 def test_hung_looping_greedy_and_away(units: Units, guest: Guest, tmp_path: Path, report: Report) -> None:
     """Each in its turn; the others go on, and what is recorded is whole."""
     units.configure("pulse", "highspeed", "thermostat")
@@ -175,6 +176,7 @@ def test_hung_looping_greedy_and_away(units: Units, guest: Guest, tmp_path: Path
     assert code == 0, audit
 
 
+@pytest.mark.slow
 def test_stop_and_restart_of_each_loses_nothing(units: Units, guest: Guest, tmp_path: Path, report: Report) -> None:
     """With frames that nobody has acknowledged: the sink is down, or the bus, or the daemon itself is restarted."""
     units.configure("pulse", "highspeed", "pump")
