@@ -204,7 +204,7 @@ def test_kills_balance(services, figure):
     while time.monotonic() < end:
         name = rng.choice(ALL)
         pid = services.pid(name)
-        services.systemctl(f"kill -s KILL rigbus-{name}")
+        services.booted.sh(f"kill -KILL {pid}")
         kills += 1
         services.booted.until(f"p=$(systemctl show -P MainPID rigbus-{name}); [ $p -gt 0 ] && [ $p != {pid} ]")
         services.until(name, "ActiveState", "active")
