@@ -12,13 +12,17 @@ from common.errors import RigbusError, UsageError
 MAX_SOCKET_PATH = 107  # bytes of sockaddr_un.sun_path, less the closing zero
 
 
+STORE = "rigbus.db"
+RESTORING = "restoring"  # in the data folder: what `rigbus restore` is putting in place, the database last
+
+
 class Folders(NamedTuple):
     data: Path
     run: Path
 
     @property
     def store(self) -> Path:
-        return self.data / "rigbus.db"
+        return self.data / STORE
 
     @property
     def bus_in(self) -> Path:
@@ -50,6 +54,12 @@ class Folders(NamedTuple):
                 folder.mkdir(parents=True, exist_ok=True)
             except OSError as e:
                 raise RigbusError(f"{folder}: cannot be made: {e.strerror}") from None
+
+
+def require_whole(data: Path) -> None:
+    """Raises RigbusError where a restore was cut short: what lies in the data folder is of two times."""
+    if (data / RESTORING / STORE).exists():
+        raise RigbusError(f"{data / RESTORING}: a restore was cut short; run `rigbus restore` again")
 
 
 def endpoint(path: Path) -> str:

@@ -24,7 +24,7 @@ from common.journal.recover import open_journal
 from common.log import Log
 from common.log_events import LogEvent
 from common.notify import Notifier, Rounds
-from common.paths import Folders, Lock
+from common.paths import Folders, Lock, require_whole
 from common.realtime import Pace, pin_again
 from common.reload import Reload
 from common.secrets import Secrets
@@ -50,6 +50,8 @@ class Runtime:
         read_config: Callable[[], Config] | None = None,
     ) -> None:
         """read_config: the configuration as it stands in the files now, for `reload`. Raises ConfigError."""
+        folders.make()
+        require_whole(folders.data)
         self.src, self.config, self.folders, self.log = src, config, folders, log
         self.secrets = secrets or Secrets(folders.data / ".env")
         self.node = config.node
@@ -70,7 +72,6 @@ class Runtime:
         self._handlers: dict[str, Handler] = {"status": self._starting}
         self._cpu = (time.monotonic(), _cpu_s())
         self._counted: tuple[float, dict[str, int]] = (time.monotonic(), {})
-        folders.make()
         here = folders.counters(src)
         # two folders, two locks: sockets stand in one, the counter in the other
         self._locks = [Lock(here / "lock"), Lock(folders.run / f"{src}.lock")]
@@ -94,7 +95,7 @@ class Runtime:
         self._ctl.starting = True
 
     def _open_journal(self, here: Path) -> None:
-        place, limits = journal_limits(self.config.journal, self.src)
+        place, limits = journal_limits(self.config.journal, self.src, self.folders.run)
         try:
             self._counter = Counter(here / "counter")
         except OSError as e:
@@ -217,6 +218,9 @@ class Runtime:
         if not self.notifier.listens:
             return
         self.say(why)
+        self.details = {**self.details, "missing": why}
+        self._ready = True  # which it is not; but nothing is to wait for this one, or be told that it is there
+        self.notifier.send("READY=1")
         until = time.monotonic() + _AWAY_S
         while time.monotonic() < until and not self.wait(1.0):
             self.progress()
@@ -240,7 +244,7 @@ class Runtime:
         if before != now:
             pin_again(now, self.src, self.log)
         if self.journal is not None:
-            self.journal.limits = journal_limits(config.journal, self.src)[1]
+            self.journal.limits = journal_limits(config.journal, self.src, self.folders.run)[1]
 
     # ---- commands and status
 
@@ -306,14 +310,18 @@ class Runtime:
         self._status_line.end(why)
 
 
-def journal_limits(config: JournalConfig, src: str) -> tuple[str, Limits]:
-    """(place, limits) for one source."""
+def journal_limits(config: JournalConfig, src: str, run: Path | None = None) -> tuple[str, Limits]:
+    """(place, limits) for one source. run: the run folder, whose file system journals in memory must not fill."""
     own = config.daemon.get(src)
     place = (own.place if own else None) or config.place
     max_bytes = (own.max_bytes if own else None) or config.max_bytes
     if not max_bytes:
         ram = os.sysconf("SC_PHYS_PAGES") * _PAGE
-        max_bytes = max(1 << 20, min(32 << 20, ram // 20))
+        max_bytes = min(32 << 20, ram // 20)
+        if run is not None and place == "memory":
+            there = os.statvfs(run)
+            max_bytes = min(max_bytes, there.f_blocks * there.f_frsize // 10)
+        max_bytes = max(1 << 20, max_bytes)
     return place, Limits(max_bytes, config.keep_s, config.sync, place == "disk", tuple(config.consumers))
 
 

@@ -43,7 +43,7 @@ class StatusLine:
 
     def end(self, why: str) -> None:
         """The last word, which stays to be seen."""
-        self._notifier.send(f"STATUS={why}")
+        self._notifier.send(f"STATUS={' '.join(why.split())}")
 
     def _books(self, journal: Journal) -> str:
         with self._lock:

@@ -2,7 +2,7 @@
 # `make deploy HOST=pi.local [USER=pi]`: copies this checkout (what git has of it) to ~/rigbus there by rsync over ssh,
 # then runs `sudo make install` in it. It shows first what would change, and asks; YES=1 does not ask.
 #   WHEELS=DIR   wheels for that machine's Python go along, to ~/rigbus-wheels, and it needs no network
-# Of what is in ~/rigbus there and not in git only .venv, var, .env and config/conf.d/*.toml stay.
+# Of what is in ~/rigbus there and not in git only .git, .venv, var, .env and config/conf.d/*.toml stay.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -25,12 +25,14 @@ stage=$(mktemp -d)
 trap 'rm -rf "$stage"' EXIT
 mkdir "$stage/rigbus"
 # what git has, as it is on the disk now: edited files too, deleted ones not
+git ls-files -z >"$stage/files" || fail "git cannot list the files of this checkout"
+[ -s "$stage/files" ] || fail "git has no files here"
 while IFS= read -r -d '' file; do
     if [ -e "$file" ]; then printf '%s\0' "$file"; fi
-done < <(git ls-files -z) | rsync -a --from0 --files-from=- ./ "$stage/rigbus/"
+done <"$stage/files" | rsync -a --from0 --files-from=- ./ "$stage/rigbus/"
 
 copy() {
-    rsync -rlpcz --delete --exclude=/.venv --exclude=/var --exclude=/.env --exclude='/config/conf.d/*.toml' \
+    rsync -rlpcz --delete --exclude=/.git --exclude=/.venv --exclude=/var --exclude=/.env --exclude='/config/conf.d/*.toml' \
         --itemize-changes "$@" "$stage/rigbus/" "$target:rigbus/"
 }
 

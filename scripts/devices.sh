@@ -37,11 +37,15 @@ if [ -n "$edges" ]; then
     echo "# meters: lines 20, 26 and 21 of $chip ($label)"
 elif [ -n "$chip" ]; then
     echo "# meters: off; $chip ($label) is there, and no library for it (docs/raspberry-pi.md)"
+elif [ -e /dev/gpiochip0 ] && ! command -v gpiodetect >/dev/null; then
+    echo "# meters: off; not looked for, as gpiodetect is missing (package gpiod); conf.d/meters-gpiod.toml.example"
 else
     echo "# meters: off; no GPIO lines of a Raspberry Pi here"
 fi
 if [ -n "$sensor" ]; then
     echo "# vibration: $sensor on /dev/i2c-1"
+elif [ -e /dev/i2c-1 ] && ! command -v i2cget >/dev/null; then
+    echo "# vibration: off; not looked for, as i2cget is missing (package i2c-tools); conf.d/vibration-mpu6050.toml.example"
 else
     echo "# vibration: off; no MPU6050 or ADXL345 answered on /dev/i2c-1"
 fi

@@ -6,11 +6,12 @@
 # Run it as often as you like: configuration and data stay as they are, what did not change is not restarted, and what
 # does not run is not started. What goes where: docs/install.md.
 set -euo pipefail
+umask 022 # by default sudo adds the user's, and the daemons have to read what is made here
 cd "$(dirname "$0")/.."
 shopt -s nullglob
 
 readonly OPT=/opt/rigbus VENV=/opt/rigbus/venv ETC=/etc/rigbus LINK=/usr/local/bin/rigbus
-changed="" renewed=""
+renewed=""
 
 say() { echo "install: $*"; }
 fail() {
@@ -35,28 +36,38 @@ find_python() {
 
 pip() { "$VENV/bin/python" -m pip --disable-pip-version-check "$@"; }
 
+# Told before the change, and kept until what runs was restarted: an installation that is cut short is not done.
+change() {
+    mkdir -p "$OPT"
+    touch "$OPT/changed"
+}
+
 # put MODE GROUP FILE TARGET: copies what differs, and notes that something did.
 put() {
     if ! cmp -s "$3" "$4"; then
+        change
         install -D -m "$1" "$3" "$4"
-        changed=yes
     fi
     chown "root:$2" "$4"
     chmod "$1" "$4"
 }
 
 environment() {
-    local base options=()
+    local base version options=()
     base=$(find_python) || fail "no Python 3.11, 3.12 or 3.13 here; PYTHON=/path/to/python3.11 names one"
     "$base" -c 'import ensurepip, venv' 2>/dev/null || fail "$base has no venv module (Debian: apt install python3-venv)"
-    # another version: after an upgrade of the distribution the old environment's Python is gone
-    if ! "$VENV/bin/python" -c 'import sys; sys.exit(sys.argv[1] != str(sys.version_info[:2]))' \
-        "$("$base" -c 'import sys; print(sys.version_info[:2])')" 2>/dev/null; then
+    # The mark is written last: without it the environment is a part of one. After an upgrade of the distribution its
+    # python is the new one, and its libraries are those of the old one.
+    version=$("$base" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+    if [ "$(cat "$VENV/made" 2>/dev/null)" != "$version" ] ||
+        [ "$("$VENV/bin/python" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)" != "$version" ]; then
         say "making $VENV with $base"
         if gpio_from_apt; then options=(--system-site-packages); fi
         rm -rf "$VENV" "$OPT/installed"
         mkdir -p "$OPT"
+        chmod 755 "$OPT"
         "$base" -m venv "${options[@]}" "$VENV"
+        echo "$version" >"$VENV/made"
     fi
 }
 
@@ -80,7 +91,7 @@ wheel() {
 optional() {
     if [ -z "$renewed" ] && "$VENV/bin/python" -c "import $2" 2>/dev/null; then return; fi
     pip install -q --retries 1 -c constraints.txt --only-binary pyarrow,lgpio,gpiod,cyclonedds "rigbus[$1]" 2>/dev/null ||
-        say "no wheel of $2 for this machine: $3"
+        "$VENV/bin/python" -c "import $2" 2>/dev/null || say "no wheel of $2 for this machine: $3"
 }
 
 application() {
@@ -88,8 +99,10 @@ application() {
     sum=$(find common daemons pyproject.toml constraints.txt -type f ! -path '*/__pycache__/*' -print0 | sort -z |
         xargs -0 sha256sum | sha256sum)
     if [ "$sum" != "$(cat "$OPT/installed" 2>/dev/null)" ]; then
-        changed=yes renewed=yes
+        change
+        renewed=yes
         wheel
+        sync -f "$OPT"
         echo "$sum" >"$OPT/installed"
     fi
     optional export pyarrow "no Parquet files"
@@ -129,7 +142,8 @@ configuration() {
             mv "$ETC/conf.d/.00-devices.toml" "$ETC/conf.d/00-devices.toml"
             rm "$OPT/00-devices.toml"
         fi
-        install -m 640 -o root -g rigbus config/rigbus.toml "$ETC/rigbus.toml"
+        install -m 640 -o root -g rigbus config/rigbus.toml "$ETC/.rigbus.toml"
+        mv "$ETC/.rigbus.toml" "$ETC/rigbus.toml"
     elif cmp -s config/rigbus.toml "$ETC/rigbus.toml"; then
         rm -f "$ETC/rigbus.toml.new"
     elif ! cmp -s config/rigbus.toml "$shipped"; then
@@ -195,6 +209,7 @@ restart() {
     local unit running=()
     [ -d /run/systemd/system ] || return 0
     while read -r unit _; do
+        [ -e "systemd/$unit" ] || continue # rigbus-backup.service and such are the user's
         if [ "$unit" = rigbus-pump.service ] && motor_runs; then
             say "a motor runs: $unit goes on with what it was; when it rests: systemctl restart rigbus-pump"
         else
@@ -236,7 +251,9 @@ as_root() {
     units
     "$VENV/bin/rigbus" config check --config "$ETC/rigbus.toml" >/dev/null ||
         fail "the configuration has to be mended, see above; what runs was not restarted. Then: systemctl restart rigbus.target"
-    if [ -n "$changed" ]; then restart; fi
+    sync
+    if [ -e "$OPT/changed" ]; then restart; fi
+    rm -f "$OPT/changed"
     echo "rigbus is installed in $OPT. Devices, from $ETC/conf.d:"
     sed -n -E "s/^# ((meters|vibration|thermostats|pumps|robot arm): .*)/  \1/p" "$ETC/conf.d/00-devices.toml" 2>/dev/null || true
     echo "Next:"

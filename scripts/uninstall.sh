@@ -13,8 +13,11 @@ if [ "$(id -u)" != 0 ]; then
     exit 1
 fi
 
-units=("$UNITS"/rigbus-*.service "$UNITS/rigbus.target" "$UNITS/rigbus.slice")
-services=("$UNITS"/rigbus-*.service)
+services=() # ours: there may be a rigbus-backup.service, which is the user's
+for name in bus sink pulse highspeed thermostat pump dds gateway; do
+    if [ -e "$UNITS/rigbus-$name.service" ]; then services+=("$UNITS/rigbus-$name.service"); fi
+done
+units=("${services[@]}" "$UNITS/rigbus.target" "$UNITS/rigbus.slice")
 if [ -d /run/systemd/system ] && [ ${#services[@]} -gt 0 ]; then
     say "stopping"
     systemctl stop rigbus.target "${services[@]##*/}" 2>/dev/null || true
@@ -39,6 +42,7 @@ rm -rf "$OPT"
 
 if [ "${PURGE:-}" = 1 ]; then
     rm -rf /etc/rigbus /var/lib/rigbus /run/rigbus
+    for unit in "${units[@]}"; do rm -rf "$unit.d"; done
     if getent passwd rigbus >/dev/null; then userdel rigbus; fi
     if getent group rigbus >/dev/null; then groupdel rigbus; fi
     say "rigbus is gone, with its configuration and data"

@@ -20,35 +20,58 @@ class Placed(NamedTuple):
     others: list[Path]
 
 
-NOTHING = Placed([], [], [])
+class Ready(NamedTuple):
+    """made: copies beside their targets, checked. others: see Placed."""
+
+    made: list[tuple[Path, Path]]
+    others: list[Path]
 
 
-def place(source: Path, manifest: Manifest, loaded: Loaded, stamp: str) -> Placed:
-    """Raises RigbusError, OSError."""
+def prepare(source: Path, manifest: Manifest, loaded: Loaded) -> Ready:
+    """Copies what differs beside its place, all of it or nothing. Raises RigbusError, OSError."""
     main = loaded.sources[0]
-    placed, ours = Placed([], [], []), set[Path]()
-    for part in manifest.parts:
-        name = Path(part.path)
-        if name.parts[0] != CONFIG:
-            continue
-        name = name.relative_to(CONFIG)
-        target = main if str(name) == manifest.main else main.parent / name
-        ours.add(target)
-        if target.exists() and contents.sha256(target) == part.sha256:
-            continue
-        made = target.with_name(f".{target.name}.restoring")
-        if contents.copy(source / part.path, made) != part.sha256:
-            made.unlink()
-            raise RigbusError(f"{source / part.path}: damaged, it is not what was backed up")
-        _same_rights(made, target)
+    ready, ours = Ready([], []), set[Path]()
+    try:
+        for part in manifest.parts:
+            name = Path(part.path)
+            if name.parts[0] != CONFIG:
+                continue
+            name = name.relative_to(CONFIG)
+            target = main if str(name) == manifest.main else main.parent / name
+            ours.add(target)
+            if target.exists() and contents.sha256(target) == part.sha256:
+                continue
+            made = target.with_name(f".{target.name}.restoring")
+            ready.made.append((made, target))
+            if contents.copy(source / part.path, made) != part.sha256:
+                raise RigbusError(f"{source / part.path}: damaged, it is not what was backed up")
+            _same_rights(made, target)
+    except BaseException:
+        drop(ready)
+        raise
+    ready.others.extend(path for path in loaded.sources if path not in ours)
+    return ready
+
+
+def drop(ready: Ready) -> None:
+    for made, _ in ready.made:
+        made.unlink(missing_ok=True)
+
+
+def place(ready: Ready, stamp: str) -> Placed:
+    """Each goes to its place in one step: there is a whole file at any time. Raises OSError."""
+    placed = Placed([], [], ready.others)
+    for made, target in ready.made:
         if target.exists():
             aside = contents.unused(target.with_name(f"{target.name}.before-restore-{stamp}"))
-            target.rename(aside)
+            shutil.copy2(target, aside)
+            if os.geteuid() == 0:
+                os.chown(aside, target.stat().st_uid, target.stat().st_gid)
+            fsync_path(aside)
             placed.aside.append(aside)
-        made.rename(target)
+        made.replace(target)
         fsync_path(target.parent)
         placed.put.append(target)
-    placed.others.extend(path for path in loaded.sources if path not in ours)
     return placed
 
 

@@ -59,7 +59,7 @@ def make(loaded: Loaded, folders: Folders, into: Path, *, secrets: bool, keep: i
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
-        removed = _rotate(into, node, keep) if keep else []
+        removed = _rotate(into, node, keep, path) if keep else []
     finally:
         lock.release()
     return Made(path, sum(part.bytes for part in parts), time.monotonic() - began, len(parts), removed)
@@ -123,17 +123,17 @@ def _check_room(loaded: Loaded, folders: Folders, into: Path) -> None:
         raise RigbusError(f"{into}: {free / 1e6:.0f} MB are free, a backup needs {needed / 1e6:.0f} MB")
 
 
-def _rotate(into: Path, node: str, keep: int) -> list[Path]:
-    """Deletes all but the newest backups of this node. Raises OSError."""
+def _rotate(into: Path, node: str, keep: int, made: Path) -> list[Path]:
+    """Deletes all but this one and the newest others of this node, by clocks that may have been wrong. OSError."""
     found: list[tuple[int, Path]] = []
     for path in into.glob(f"rigbus-{node}-*/{MANIFEST}"):
         try:
             manifest = contents.read(path.parent)
         except RigbusError:
             continue  # none of ours to delete
-        if manifest.node == node:
+        if manifest.node == node and path.parent != made:
             found.append((manifest.t_ns, path.parent))
-    gone = [path for _, path in sorted(found)[:-keep]]
+    gone = [path for _, path in sorted(found)[: max(0, len(found) - keep + 1)]]
     for path in gone:
         (path / MANIFEST).unlink()  # first: what is half deleted is no backup any more
         shutil.rmtree(path)

@@ -41,6 +41,8 @@ def rejoin(path: Path, manifest: Manifest, source: Path, feeds: Mapping[str, Col
             conn.execute("COMMIT")
     except sqlite3.Error as e:
         raise RigbusError(f"{path}: {e}") from None
+    if Path(f"{path}-wal").exists():
+        raise RigbusError(f"{path}: what was written to it did not get into the file (is the disk full?)")
     return now
 
 

@@ -21,11 +21,10 @@ from common.errors import ConfigError, RigbusError
 from common.journal.counter import disown
 from common.latch import Latch
 from common.log import Log
-from common.paths import Folders, Lock, fsync_path, is_alive, is_held
+from common.paths import RESTORING, Folders, Lock, fsync_path, is_alive, is_held
 from common.rig import DAEMONS
 from common.secrets import Secrets
 from common.store import schema, space
-from common.store.database import RESTORING
 
 _BESIDE = ("", "-wal", "-shm")
 _LATCHED = ("pump", "dds")  # daemons with an emergency stop
@@ -71,17 +70,27 @@ def restore(loaded: Loaded, folders: Folders, source: Path, options: Options, to
         in_the_way += [folders.data / unit for unit in there if unit in put]
         if in_the_way and not options.force:
             raise RigbusError(f"there already: {', '.join(map(str, in_the_way))}; --force sets aside what is there")
-        ready = folders.data / RESTORING
-        _copy(source, manifest, ready, put, loaded, told)
+        ready, unready = folders.data / RESTORING, folders.data / f"{RESTORING}.new"
+        if (marker := ready / STORE).exists():  # of one that was cut short: its room is needed
+            os.truncate(marker, 0)
+        _copy(source, manifest, unready, put, loaded, told)
         told("database", 0, 0)
-        now_ns = rejoin.rejoin(ready / STORE, manifest, source, _feeds(loaded, folders))
-        latched = _make_ready(ready, put, manifest)
-        _give(ready, folders.data)
+        config = configuration.Ready([], [])
+        try:
+            now_ns = rejoin.rejoin(unready / STORE, manifest, source, _feeds(loaded, folders))
+            latched = _make_ready(unready, put, manifest)
+            _give(unready, folders.data)
+            if options.config:
+                config = configuration.prepare(source, manifest, loaded)
+        except BaseException:
+            shutil.rmtree(unready, ignore_errors=True)
+            raise
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now_ns // 10**9))
-        config = configuration.place(source, manifest, loaded, stamp) if options.config else configuration.NOTHING
         aside = contents.unused(folders.data / f"before-restore-{stamp}")
+        _begin(unready, ready)
         _place(ready, folders, aside, put)
-    return Restored(manifest, put, there if not options.all else [], aside if aside.exists() else None, latched, config)
+        placed = configuration.place(config, stamp)
+    return Restored(manifest, put, there if not options.all else [], aside if aside.exists() else None, latched, placed)
 
 
 @contextmanager
@@ -90,7 +99,8 @@ def _stopped(folders: Folders) -> Iterator[None]:
     running = [daemon.name for daemon in DAEMONS if is_alive(folders, daemon.name)]
     if running or any(is_held(folder / "run.lock") for folder in folders):
         who = ", ".join(running) or "rigbus run"
-        raise RigbusError(f"the rig runs ({who}): stop it first (Ctrl-C, or systemctl stop rigbus.target)")
+        how = "Ctrl-C, or systemctl stop rigbus.target 'rigbus-*.service'"
+        raise RigbusError(f"the rig runs ({who}): stop it first ({how})")
     paths = [(folder, folder / "run.lock") for folder in folders]
     paths += [(folders.data, folders.counters("sink") / "lock")]
     paths += [(folders.run, folders.run / f"{daemon.name}.lock") for daemon in DAEMONS]
@@ -149,6 +159,18 @@ def _make_ready(ready: Path, put: list[str], manifest: Manifest) -> list[str]:
             f"restored from a backup of {at:%Y-%m-%d %H:%M} UTC, what moved since is unknown"
         )
     return latched
+
+
+def _begin(unready: Path, ready: Path) -> None:
+    """From here on, cut short, nothing of the rig starts before it was done again: `paths.require_whole`."""
+    if ready.exists():  # of one that was cut short; the marker is there at any time
+        shutil.rmtree(ready / DATA, ignore_errors=True)
+        for path in sorted(unready.iterdir()):
+            path.replace(ready / path.name)
+        unready.rmdir()
+    else:
+        unready.rename(ready)
+    fsync_path(ready.parent)
 
 
 def _place(ready: Path, folders: Folders, aside: Path, put: list[str]) -> None:

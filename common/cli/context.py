@@ -2,12 +2,15 @@
 
 import argparse
 import json
+import os
 import re
 import sys
 from typing import TYPE_CHECKING, Any
 
 from common.config.load import load
+from common.config.locate import folders_at_any_rate
 from common.config.schema import Config
+from common.errors import ConfigError
 from common.paths import Folders
 
 if TYPE_CHECKING:
@@ -20,6 +23,17 @@ def open_config(args: argparse.Namespace) -> tuple[Config, Folders]:
     """Raises ConfigError, UsageError."""
     loaded = load(args.config)
     return loaded.config, loaded.folders(args.data, args.run_dir)
+
+
+def open_folders(args: argparse.Namespace) -> Folders:
+    """For what must reach a rig that runs, a stop above all: a configuration that is wrong is told, and passed over."""
+    try:
+        return open_config(args)[1]
+    except ConfigError as e:
+        folders = folders_at_any_rate(args.config, os.environ, args.data, args.run_dir)
+        print(f"rigbus: {e}", file=sys.stderr)
+        print(f"rigbus: going on without it, in {folders.run}", file=sys.stderr)
+        return folders
 
 
 def seconds(text: str) -> float:

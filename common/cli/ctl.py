@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from common.cli.context import add_format, open_config, seconds
+from common.cli.context import add_format, open_folders, seconds
 from common.ctl import request
 from common.errors import UsageError
 
@@ -32,7 +32,7 @@ def register(sub: "argparse._SubParsersAction[argparse.ArgumentParser]", common:
 
 
 def run(args: argparse.Namespace) -> int:
-    _, folders = open_config(args)
+    folders = open_folders(args)
     if args.op == "ack":
         raise UsageError("ack has no reply: it is for consumers of frames (docs/ctl.md)")
     reply = request(folders, args.daemon, args.op, timeout_s=args.timeout, **fields(args.field))

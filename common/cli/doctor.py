@@ -12,6 +12,7 @@ from common.cli.context import add_format, print_json, wide_console
 from common.config.load import load
 from common.doctor import examine, influx
 from common.doctor.finding import Finding
+from common.errors import ConfigError
 
 _STYLE = {"ok": "", "warning": "yellow", "missing": "bold red"}
 _SIGN = {"ok": "✓", "warning": "!", "missing": "❌"}
@@ -32,9 +33,13 @@ def register(sub: "argparse._SubParsersAction[argparse.ArgumentParser]", common:
 
 
 def run(args: argparse.Namespace) -> int:
-    loaded = load(args.config)
+    try:
+        loaded = load(args.config)
+    except ConfigError as e:
+        mend = "rigbus config check  # after each change; daemons that run go on with what they had"
+        return show([Finding("configuration", "missing", str(e), mend)], as_json=args.format == "json")
     folders = loaded.folders(args.data, args.run_dir)
-    found = chain(examine(loaded.config, folders), influx.examine(loaded, asked_for=args.influx))
+    found = chain(examine(loaded, folders), influx.examine(loaded, asked_for=args.influx))
     return show(found, as_json=args.format == "json")
 
 

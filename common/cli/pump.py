@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from common.cli.context import add_format, names, open_config, print_json, seconds, wide_console
+from common.cli.context import add_format, names, open_config, open_folders, print_json, seconds, wide_console
 from common.ctl import request
 from common.errors import RigbusError
 from common.latch import CONFIRM, Latch
@@ -185,7 +185,7 @@ def _told(run: Reply) -> str:
 
 
 def _stop(args: argparse.Namespace) -> int:
-    _, folders = open_config(args)
+    folders = open_folders(args)
     stopped: list[str] = []
     if args.pumps is None:
         stopped = request(folders, "pump", "stop_all")["stopped"]
@@ -207,7 +207,7 @@ def _user() -> str:
 
 def _estop(args: argparse.Namespace) -> int:
     reason = args.reason or f"asked for by {_user()}, rigbus pump estop"
-    _, folders = open_config(args)
+    folders = open_folders(args)
     reply: Reply = {}
     try:
         reply = request(folders, "pump", "estop", reason=reason)

@@ -1,11 +1,12 @@
 """Which files are the configuration, and which folders it works in."""
 
 import os
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
 import common
-from common.config.schema import Config
+from common.config.schema import Config, Paths
 from common.errors import ConfigError, UsageError
 from common.paths import MAX_SOCKET_PATH, Folders
 
@@ -72,6 +73,25 @@ def resolve_paths(config: Config, main: Path, data: str | None = None, run_dir: 
             f"and {MAX_SOCKET_PATH} are allowed; choose another by --run-dir or paths.run"
         )
     return folders
+
+
+def folders_at_any_rate(path: str | None, environ: Mapping[str, str], data: str | None, run_dir: str | None) -> Folders:
+    """The folders though the configuration is wrong: for what must reach a rig that runs. UsageError, ConfigError.
+
+    `paths` counts from each file that can be read; what is wrong elsewhere does not matter.
+    """
+    main = find(path, environ)
+    paths: dict[str, str] = {}
+    for file in (main, *sorted(main.parent.glob("conf.d/*.toml"))):
+        try:
+            found = tomllib.loads(file.read_text(encoding="utf-8")).get("paths")
+        except (OSError, ValueError, RecursionError):
+            continue
+        if isinstance(found, dict):
+            paths |= {key: value for key, value in found.items() if key in ("data", "run") and isinstance(value, str)}
+    for key in ("data", "run"):
+        paths[key] = environ.get(f"RIGBUS__PATHS__{key.upper()}") or paths.get(key, "")
+    return resolve_paths(Config(paths=Paths(**paths)), main, data, run_dir)
 
 
 def _defaults(main: Path) -> tuple[Path, tuple[Path, Path]]:

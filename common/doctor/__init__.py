@@ -9,16 +9,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from common import rig
+from common.config.load import Loaded
 from common.config.locate import CHECKOUT
-from common.config.schema import Config
 from common.doctor import machine, running, stopped, units
 from common.doctor.finding import Finding
 from common.paths import Folders, is_alive
 
 
-def examine(config: Config, folders: Folders) -> Iterator[Finding]:
+def examine(loaded: Loaded, folders: Folders) -> Iterator[Finding]:
     """Findings in the order of the daemons, the machine and the services first."""
-    for finding in _examine(config, folders):
+    for finding in _examine(loaded, folders):
         finding.mend = _here(finding.mend)
         yield finding
 
@@ -32,10 +32,11 @@ def _here(mend: str) -> str:
     return mend.replace(".venv/bin/pip install -e '.[", f"sudo {sys.prefix}/bin/pip install 'rigbus[")
 
 
-def _examine(config: Config, folders: Folders) -> Iterator[Finding]:
-    installed = units.is_installed(folders)
+def _examine(loaded: Loaded, folders: Folders) -> Iterator[Finding]:
+    config, installed = loaded.config, units.is_installed(folders)
     yield from machine.examine(config, folders, as_service=installed)
     if installed:
+        yield from units.readable(loaded.sources)
         yield from units.examine(config)
     daemons = rig.configured(config)
     alive = {d.name for d in daemons if is_alive(folders, d.name)}

@@ -23,6 +23,9 @@ def examine(name: str, config: Config, folders: Folders) -> Iterator[Finding]:
     except RigbusError as e:
         yield Finding(name, "warning", f"runs, but {e}", log_of(name))
         return
+    if why := reply.get("missing"):
+        yield Finding(name, "missing", why, log_of(name))
+        return
     status = reply["health"]["status"]
     yield Finding(name, "ok", f"runs: {status}" if status else "runs")
     look = _DEVICES.get(name)

@@ -1,8 +1,10 @@
 """The systemd units of an installed rig: there, enabled, running, not given up; and whether their log can be read."""
 
+import grp
 import os
+import pwd
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from common import rig
@@ -25,6 +27,21 @@ Unit = dict[str, str]
 def is_installed(folders: Folders) -> bool:
     """Whether this is the rig that units run: the one on the system's folders, where systemd runs."""
     return tuple(folders) == tuple(SYSTEM_FOLDERS) and Path("/run/systemd/system").is_dir()
+
+
+def readable(files: Iterable[Path]) -> Iterator[Finding]:
+    """Files of the configuration that the services may not read, whoever asks."""
+    try:
+        user = pwd.getpwnam("rigbus")
+    except KeyError:
+        return
+    groups = {user.pw_gid, *(group.gr_gid for group in grp.getgrall() if "rigbus" in group.gr_mem)}
+    for file in files:
+        there = file.stat()
+        mine = 0o400 if there.st_uid == user.pw_uid else 0o040 if there.st_gid in groups else 0o004
+        if not there.st_mode & mine:
+            mend = f"sudo chgrp rigbus {file} && sudo chmod 640 {file}"
+            yield Finding("configuration", "missing", f"{file}: the services, user rigbus, may not read it", mend)
 
 
 def examine(config: Config) -> Iterator[Finding]:
@@ -104,7 +121,9 @@ def _daemon(name: str, unit: Unit, *, started: bool) -> Finding:
 def _failed(name: str, unit: Unit) -> Finding:
     what = _unit(name)
     if unit.get("ExecMainStatus") == _BAD_CONFIG:
-        return Finding(what, "missing", "its configuration is refused", "rigbus config check")
+        return Finding(
+            what, "missing", "its configuration or a token is refused", f"rigbus config check; {log_of(name)}"
+        )
     again = f"sudo systemctl reset-failed {what} && sudo systemctl start {what}"
     mend = f"journalctl -u {what.removesuffix('.service')} -e  # why; when it is mended: {again}"
     if unit.get("Result") == "start-limit-hit":

@@ -1,19 +1,17 @@
 """Meter edges by the RPi.GPIO API (the original, or rpi-lgpio): stamped here, since the API has no kernel time."""
 
-import os
-import tempfile
 import time
 from collections import deque
 from typing import Literal, Self
 
 from common.config.schema import PulseConfig
+from common.drivers import lgpio_folder
 from common.drivers.edges import EdgeRead
 from common.errors import DeviceMissing
 
-# lgpio writes .lgd-nfy* where it is imported, and fails where it cannot
-os.environ.setdefault("LG_WD", tempfile.gettempdir())
+lgpio_folder.own()
 
-import RPi.GPIO as GPIO
+import RPi.GPIO as GPIO  # noqa: E402
 
 _QUEUE = 4096
 

@@ -1,19 +1,18 @@
 """Steps by lgpio: counted pulse trains, made by a thread of the library in C, fed in chunks through its queue."""
 
 import os
-import tempfile
 import time
 from pathlib import Path
 from typing import Any, Self
 
 from common.config.schema import PumpConfig, PumpLines
+from common.drivers import lgpio_folder
 from common.drivers.steppers import STALL_S, Count, Stalled
 from common.errors import DeviceMissing
 
-# lgpio writes .lgd-nfy* where it is imported, and fails where it cannot
-os.environ.setdefault("LG_WD", tempfile.gettempdir())
+lgpio_folder.own()
 
-import lgpio
+import lgpio  # noqa: E402
 
 _QUEUE = 10  # LG_TX_BUF in lgPthTx.h
 _AHEAD = 2  # chunks in the queue, the one that is being sent included: 40 ms

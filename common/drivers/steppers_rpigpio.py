@@ -1,18 +1,16 @@
 """Steps by the RPi.GPIO API (the original, or rpi-lgpio): one call a level, so at low rates only."""
 
-import os
-import tempfile
 from pathlib import Path
 from typing import Any, Self
 
 from common.config.schema import PumpConfig, PumpLines
+from common.drivers import lgpio_folder
 from common.drivers.steppers import Count, Pacer
 from common.errors import DeviceMissing
 
-# lgpio writes .lgd-nfy* where it is imported, and fails where it cannot
-os.environ.setdefault("LG_WD", tempfile.gettempdir())
+lgpio_folder.own()
 
-import RPi.GPIO as GPIO
+import RPi.GPIO as GPIO  # noqa: E402
 
 
 class RpiGpioStepper:

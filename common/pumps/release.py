@@ -1,13 +1,19 @@
-"""EN inactive on every configured pump: what systemd runs when the pump's daemon has ended, however it did.
+"""EN inactive on every pump: what systemd runs when the pump's daemon has ended, however it did.
 
-`python -m common.pumps.release [--config FILE] [--run-dir DIR]`. It always ends with 0: it must not fail a unit.
+`python -m common.pumps.release [--config FILE] [--run-dir DIR]`. It releases the lines that the daemon held, and those
+of the configuration, which may be another one by now. It always ends with 0: it must not fail a unit.
 """
 
 import argparse
 import sys
+from pathlib import Path
+
+import msgspec
 
 from common import drivers
 from common.config.load import load
+from common.config.locate import SYSTEM_FOLDERS
+from common.config.schema import PumpConfig
 from common.errors import RigbusError
 from common.log import Log
 from common.options import add_common
@@ -18,22 +24,53 @@ def main(argv: list[str] | None = None) -> int:
     add_common(parser)
     args = parser.parse_args(argv)
     log = Log("pump-release")
+    configured, run = None, Path(args.run_dir or SYSTEM_FOLDERS[1])
     try:
         loaded = load(args.config)
-        folders = loaded.folders(args.data, args.run_dir)
+        run = loaded.folders(args.data, args.run_dir).run
+        configured = loaded.config.pump
     except RigbusError as e:
         log.error(str(e))
-        return 0
-    cfg = loaded.config.pump
-    if cfg is None or not cfg.enabled:
-        return 0
+    file = _file(run)
+    held = _read(file)
+    done = held is None or _release(held, run, log)
+    if configured is not None and configured.enabled and configured != held:
+        _release(configured, run, log)
+    if done:
+        file.unlink(missing_ok=True)
+    return 0
+
+
+def remember(cfg: PumpConfig, run: Path) -> None:
+    """Whose lines a daemon is about to take. Raises OSError."""
+    file = _file(run)
+    new = file.with_suffix(".new")
+    new.write_bytes(msgspec.json.encode(cfg))
+    new.replace(file)
+
+
+def _file(run: Path) -> Path:
+    return run / "pump.lines"
+
+
+def _read(file: Path) -> PumpConfig | None:
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=PumpConfig)
+    except (OSError, msgspec.MsgspecError):
+        return None
+
+
+def _release(cfg: PumpConfig, run: Path, log: Log) -> bool:
+    """Whether all of them were released."""
+    released = True
     for pump in cfg.pump:
         try:
             # made with EN inactive; each by itself, so that one that is not there does not keep the others
-            drivers.open_stepper(cfg, pump, folders.run).close()
+            drivers.open_stepper(cfg, pump, run).close()
         except Exception as e:
+            released = False
             log.error("EN cannot be released", pump=pump.name, reason=e)
-    return 0
+    return released
 
 
 if __name__ == "__main__":

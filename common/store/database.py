@@ -8,7 +8,6 @@ import time
 from urllib.parse import quote
 
 from common import clock
-from common.errors import StoreError
 from common.store import schema
 from common.store.rows import INSERT
 
@@ -23,7 +22,6 @@ WAL_PAGES = 4000
 CHECK_BYTES = 64 << 20
 CORRUPT = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _BESIDE = ("-wal", "-shm")
-RESTORING = "restoring"  # beside a database that `rigbus restore` is about to put in place
 
 
 class Damaged(sqlite3.DatabaseError):
@@ -109,8 +107,6 @@ def set_aside(path: str) -> str:
 
 def _create(path: str, reason: str) -> None:
     """Made under another name and renamed: whatever interrupts this, `path` is a whole database or none."""
-    if os.path.isdir(restoring := os.path.join(os.path.dirname(path), RESTORING)):
-        raise StoreError(f"{restoring}: a restore was cut short; run `rigbus restore` again, or remove that folder")
     new = f"{path}.new"
     for leftover in glob.glob(f"{glob.escape(new)}*"):
         os.unlink(leftover)

@@ -55,6 +55,7 @@ def services(installed):
 
 
 def simulators(services: Services) -> None:
+    services.booted.sh("install -d -m 2770 -o rigbus -g rigbus /var/lib/rigbus")  # else by the first unit that starts
     for name in ("thermostat", "arm"):
         command = f"{PYTHON} -m common.sims.{name} --config /etc/rigbus/rigbus.toml"
         services.booted.sh(f"systemd-run -q --uid=rigbus --gid=rigbus --unit=sim-{name} {command}")

@@ -28,7 +28,9 @@ def test_our_count_is_the_kernels_line_seqno(guest: Guest, report: Report) -> No
     assert rig.kernel_edges() == seqno
 
 
-@pytest.mark.parametrize("stopped", [True, False], ids=["stopped", "running"])
+@pytest.mark.parametrize(
+    "stopped", [pytest.param(True, id="stopped"), pytest.param(False, id="running", marks=pytest.mark.slow)]
+)
 def test_burst_flat_out(stopped: bool, guest: Guest, tmp_path: Path, report: Report) -> None:
     """A burst while the daemon stands still (SIGSTOP) overflows the buffer for certain; one while it runs may."""
     rig = Rig(guest)

@@ -11,7 +11,10 @@ from .vm import Guest
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
 
 
-@pytest.mark.parametrize(("hz", "cycles"), [(5, 40), (20, 120), (50, 300)])
+@pytest.mark.parametrize(
+    ("hz", "cycles"),
+    [pytest.param(5, 40, marks=pytest.mark.slow), (20, 120), pytest.param(50, 300, marks=pytest.mark.slow)],
+)
 @pytest.mark.parametrize("driver", ["gpiod", "rpigpio"])
 def test_three_meters(driver: str, hz: float, cycles: int, guest: Guest, tmp_path: Path, report: Report) -> None:
     rig = Rig(guest, METERS, driver=driver)

@@ -172,6 +172,7 @@ def test_doctor_names_what_is_wrong_with_units(lab: Path) -> None:
         assert "rigbus-pulse.service" not in missing
 
 
+@pytest.mark.slow
 def test_all_eight_are_active_within_20_s_of_virtual_time(lab: Path, report: Report) -> None:
     with Guest(lab, "installed", "installed", virtual_time=True) as guest:
         configure(guest, "pulse", "highspeed", "thermostat", "pump", "dds", "gateway")

@@ -9,7 +9,7 @@ from .rig import CONFIG, IMPORT, RIGBUS, RUN, Rig
 from .vm import Guest
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
-DRIVERS = pytest.mark.parametrize("driver", ["gpiod", "rpigpio"])
+DRIVERS = pytest.mark.parametrize("driver", ["gpiod", pytest.param("rpigpio", marks=pytest.mark.slow)])
 
 
 @DRIVERS
@@ -111,6 +111,7 @@ def test_sink_killed_amid_pulses(guest: Guest, tmp_path: Path, report: Report) -
     assert (code, audit.get("ok")) == (0, True), audit
 
 
+@pytest.mark.slow
 def test_supervised(guest: Guest, tmp_path: Path, report: Report) -> None:
     """`rigbus run` as users start it: it brings a killed pulse daemon back and stops with the sink drained."""
     rig = Rig(guest)

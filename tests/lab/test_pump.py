@@ -187,6 +187,7 @@ def test_killed_in_a_run(driver: str, guest: Guest, report: Report) -> None:
 
 
 @DRIVERS
+@pytest.mark.slow
 def test_stopped_by_sigstop_in_a_run(driver: str, guest: Guest, report: Report) -> None:
     """SIGSTOP: no step more. systemd's watchdog then kills the daemon, and EN is released."""
     lab = Lab(guest, driver)

@@ -205,6 +205,23 @@ def test_the_emergency_stop_works_on_a_daemon_that_hangs_or_is_gone(rig):
     assert rig.status("pump")["locked"]
 
 
+def test_stops_reach_the_motor_though_the_configuration_was_broken_meanwhile(rig):
+    """Daemons go on with the old one: so there is something to stop."""
+    with Client(rig) as client:
+        assert client.ask(op="prime", command_id="p", pumps=["water", "food"], seconds=30)["ok"]
+        conf_d = rig.config.parent / "conf.d"
+        conf_d.mkdir(exist_ok=True)
+        (conf_d / "bad.toml").write_text("[pulse]\nchanel = 1\n")
+        (conf_d / "worse.toml").write_text("[pulse\n")
+        assert pump(rig, "stop", "food").stdout == "stopped: food\n"
+        done = pump(rig, "estop")
+        assert "bad.toml:2: pulse.chanel" in done.stderr
+        assert done.stdout == "locked; stopped: water\n"
+        assert rig.command("ctl", "pump", "status").returncode == 0
+    assert not motor(rig).enabled
+    assert (rig.data / "pump/estop").exists()
+
+
 def test_a_latch_that_cannot_be_read_locks(rig):
     rig.stop("pump")
     (rig.data / "pump/estop").write_bytes(b"\xff\x00")

@@ -18,7 +18,7 @@ def examine(tmp_path):
     def run(text):
         (tmp_path / "rigbus.toml").write_text(f'node = "rig"\n{text}')
         loaded = load(str(tmp_path / "rigbus.toml"), {})
-        return {f.what: f for f in doctor.examine(loaded.config, loaded.folders(None, None))}
+        return {f.what: f for f in doctor.examine(loaded, loaded.folders(None, None))}
 
     return run
 
@@ -26,7 +26,7 @@ def examine(tmp_path):
 def test_the_shipped_configuration_lacks_nothing_but_perhaps_a_clock(tmp_path):
     loaded = load("config/rigbus.toml", {})
     folders = loaded.folders(str(tmp_path / "d"), str(tmp_path / "r"))
-    found = list(doctor.examine(loaded.config, folders))
+    found = list(doctor.examine(loaded, folders))
     assert [f for f in found if f.state == "missing" and f.what != "dds"] == []
     assert {"pulse (sim)", "highspeed (sim)", "thermostat bench", "pump (sim)", "dds"} <= {f.what for f in found}
     assert not (tmp_path / "d").exists()  # it changes nothing
@@ -193,3 +193,11 @@ def test_a_rate_that_the_chip_does_not_have_is_mended_in_the_configuration(exami
 @pytest.mark.parametrize("host", ["a..b", "x" * 80])
 def test_a_host_that_is_no_name_is_missing_and_no_traceback(examine, host):
     assert examine(f'[thermostat]\ndevice=[{{name="t",host="{host}"}}]')["thermostat t"].state == "missing"
+
+
+def test_a_configuration_that_is_wrong_is_a_finding(tmp_path, capsys):
+    (tmp_path / "rigbus.toml").write_text("[pulse]\nchanel = 1\n")
+    assert cli.main(["doctor", "--config", str(tmp_path / "rigbus.toml")]) == 1
+    said = capsys.readouterr().out
+    assert "rigbus.toml:2: pulse.chanel" in said
+    assert "$ rigbus config check" in said

@@ -1,5 +1,8 @@
 """`rigbus doctor` of installed units, by what systemctl says; the lab has a real one."""
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 
 from common import doctor
@@ -120,3 +123,23 @@ def test_what_drivers_say_for_a_checkout_is_said_for_the_environment_in_use(monk
 def test_a_rig_of_a_checkout_is_not_asked_for_units(tmp_path):
     loaded = load("config/rigbus.toml", {})
     assert not units.is_installed(loaded.folders(str(tmp_path), str(tmp_path)))
+
+
+@pytest.mark.parametrize(
+    ("mode", "owner", "readable"),
+    [
+        (0o640, (0, 77), True),
+        (0o600, (0, 77), False),
+        (0o600, (66, 0), True),
+        (0o644, (0, 0), True),
+        (0o640, (0, 0), False),
+    ],
+)
+def test_a_file_that_the_services_may_not_read(tmp_path, monkeypatch, mode, owner, readable):
+    file = tmp_path / "own.toml"
+    file.touch()
+    file.chmod(mode)
+    there = SimpleNamespace(st_mode=file.stat().st_mode, st_uid=owner[0], st_gid=owner[1])
+    monkeypatch.setattr(units.pwd, "getpwnam", lambda _: SimpleNamespace(pw_uid=66, pw_gid=77))
+    monkeypatch.setattr(Path, "stat", lambda _: there)
+    assert (list(units.readable([file])) == []) == readable

@@ -1,5 +1,6 @@
 """What a backup holds, who may read it, which ones stay."""
 
+import json
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -52,6 +53,15 @@ def test_the_newest_stay(place: Place, make_place: Callable[..., Place], tmp_pat
     assert last.removed == made[:2]
     left = {path.name for path in into.glob("rigbus-*")}
     assert left == {"rigbus-rig1-mine", foreign.name, made[2].name, last.path.name}
+
+
+def test_the_one_just_made_stays_though_the_clock_was_ahead(place: Place, tmp_path: Path) -> None:
+    into = tmp_path / "b"
+    ahead = place.backup(into).path
+    document = json.loads((ahead / "backup.json").read_text())
+    (ahead / "backup.json").write_text(json.dumps({**document, "t_ns": document["t_ns"] + 10**18}))
+    made = place.backup(into, keep=1)
+    assert (made.path.exists(), made.removed) == (True, [ahead])
 
 
 def test_one_that_fails_leaves_nothing_and_deletes_nothing(place: Place, tmp_path: Path) -> None:

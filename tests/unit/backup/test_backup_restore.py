@@ -14,13 +14,15 @@ from backup_place import CONFIG, RUN, Place
 from common.backup import contents
 from common.backup.rejoin import BEYOND, NOT_NEW
 from common.config.load import load
-from common.errors import RigbusError, StoreError
+from common.errors import RigbusError
 from common.journal.counter import disown, read_counter, read_journal_id
 from common.journal.entries import Limits
 from common.journal.recover import open_journal
 from common.journal.state import KILLED, UNKNOWABLE
 from common.latch import Latch
-from common.paths import Lock
+from common.log import Log
+from common.paths import Lock, require_whole
+from common.runtime import Runtime
 from common.store.writer import Store
 
 LIMITS = Limits(1 << 20, 60.0, 1.0, True, ("sink",))
@@ -204,18 +206,21 @@ def test_a_rig_that_runs_is_left_alone(made: Path, new: Place) -> None:
     new.restore(made)
 
 
-@pytest.mark.parametrize("part", ["rigbus.db", "data/pump/pump.db"])
+@pytest.mark.parametrize("part", ["rigbus.db", "data/pump/pump.db", "config/conf.d/own.toml"])
 @pytest.mark.parametrize("how", ["flipped", "gone"])
 def test_a_damaged_backup_changes_nothing(place: Place, made: Path, part: str, how: str) -> None:
     data = bytearray((made / part).read_bytes())
-    data[-100] ^= 1
+    data[-10] ^= 1
     (made / part).write_bytes(data)
     if how == "gone":
         (made / part).unlink()
-    before = snapshot_of(place.folders.data)
+    configured = place.loaded.sources[0].parent
+    for file in (configured / "rigbus.toml", configured / "conf.d/own.toml"):
+        file.write_text(file.read_text() + "# newer\n")
+    before = snapshot_of(configured)
     with pytest.raises((RigbusError, FileNotFoundError), match=part):
-        place.restore(made, force=True, all=True)
-    assert snapshot_of(place.folders.data) == before
+        place.restore(made, force=True, all=True, config=True)
+    assert snapshot_of(configured) == before
 
 
 @pytest.mark.parametrize(
@@ -250,21 +255,30 @@ def test_the_folder_that_backups_are_in_is_none(made: Path, new: Place) -> None:
 # ---- cut short
 
 
-def test_until_it_is_done_again_no_empty_database_begins(made: Path, new: Place, rows: Rows) -> None:
+@pytest.mark.parametrize("src", ["sink", "pump"])
+def test_until_it_is_done_again_nothing_starts(made: Path, new: Place, rows: Rows, src: str) -> None:
     left = new.folders.data / "restoring"
     left.mkdir(parents=True)
     (left / "rigbus.db").write_bytes(b"half")
-    with pytest.raises(StoreError, match="cut short"):
-        Store.open(new.folders.store)
+    with pytest.raises(RigbusError, match="cut short; run `rigbus restore` again"):
+        Runtime(src, new.loaded.config, new.folders, Log(src), journaled=src != "sink")
     assert not new.folders.store.exists()
     new.restore(made)
-    Store.open(new.folders.store).close()
+    assert not left.exists()
+    require_whole(new.folders.data)
     assert rows(new.folders.store, "SELECT max(total) FROM pulses") == [(10,)]
 
 
-def test_a_database_that_is_there_is_opened_whatever_lies_beside_it(place: Place) -> None:
-    (place.folders.data / "restoring").mkdir()
-    Store.open(place.folders.store).close()
+@pytest.mark.parametrize("left", ["restoring", "restoring.new"])
+def test_what_one_leaves_that_was_cut_short_before_or_after_is_in_nobodys_way(
+    place: Place, made: Path, left: str
+) -> None:
+    (place.folders.data / left / "data").mkdir(parents=True)
+    if left == "restoring.new":
+        (place.folders.data / left / "rigbus.db").write_bytes(b"half")
+    require_whole(place.folders.data)
+    place.restore(made, force=True)
+    assert not list(place.folders.data.glob("restoring*"))
 
 
 # ---- earlier versions, and the configuration

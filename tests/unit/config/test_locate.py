@@ -113,6 +113,19 @@ def test_the_command_line_beats_the_configuration(monkeypatch, tmp_path):
     assert locate.resolve_paths(configured, main, data="d", run_dir="~/x") == (tmp_path / "d", Path("/home/me/x"))
 
 
+def test_folders_are_found_though_the_configuration_is_wrong(tmp_path):
+    (tmp_path / "conf.d").mkdir()
+    main = tmp_path / "rigbus.toml"
+    main.write_text('[paths]\ndata = "d"\nrun = "r"\n[pulse]\nchanel = 1\n')
+    (tmp_path / "conf.d/a.toml").write_text('[paths]\nrun = "s"\nmore = 5\n')
+    (tmp_path / "conf.d/b.toml").write_text("[paths\n")
+    (tmp_path / "conf.d/c.toml").write_bytes(b"\xff")
+    found = locate.folders_at_any_rate(str(main), {}, None, None)
+    assert found == (tmp_path / "d", tmp_path / "s")
+    there = {"RIGBUS_CONFIG": str(main), "RIGBUS__PATHS__DATA": "/e"}
+    assert locate.folders_at_any_rate(None, there, None, "/x") == (Path("/e"), Path("/x"))
+
+
 def test_a_relative_folder_in_the_system_configuration():
     folders = locate.resolve_paths(config(data="srv/rig"), Path("/etc/rigbus/rigbus.toml"))
     assert folders.data == Path("/srv/rig")
