@@ -174,7 +174,9 @@ def test_hung_looping_wrong_and_away(services):
     services.booted.put(OWN, "[highspeed]\nrate_hz = 5000.0\n")
     pid = services.pid("highspeed")
     assert services.booted.run("systemctl reload rigbus-highspeed").returncode
-    assert (services.pid("highspeed"), services.show("highspeed", "ActiveState")) == (pid, "active")
+    services.until("highspeed", "ActiveState", "active")
+    assert services.pid("highspeed") == pid
+    services.booted.until("journalctl -q RIGBUS_EVENT=config_refused | grep -q own.toml:2", what="it is logged")
     services.booted.run("systemctl restart rigbus-pump")
     services.until("pump", "ActiveState", "failed")
     assert (services.show("pump", "ExecMainStatus"), services.show("pump", "Result")) == ("78", "exit-code")

@@ -79,7 +79,8 @@ def test_all_of_them_ready_watched_and_locked_down(units: Units, guest: Guest, t
     pid = units.pid("pulse")
     with pytest.raises(GuestError):
         units.systemctl("reload rigbus-pulse")
-    assert (units.pid("pulse"), units.show("pulse", "ActiveState")) == (pid, "active")
+    units.until("pulse", "ActiveState", "active")
+    assert units.pid("pulse") == pid
     units.systemctl("restart rigbus-thermostat", check=False)
     units.until("thermostat", "ActiveState", "failed")
     assert units.show("thermostat", "ExecMainStatus") == "78"
