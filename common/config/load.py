@@ -75,7 +75,7 @@ def _text(file: FilePath, order: int) -> str:
     try:
         raw = file.read_bytes()
     except OSError as error:
-        raise ConfigError(f"{file}: cannot be read: {error.strerror}") from error
+        raise ConfigError(f"{file}: cannot be read: {locate.why(error, file)}") from error
     except ValueError as error:
         raise ConfigError(f"{str(file)!r}: cannot be read: {error}") from error
     try:

@@ -50,8 +50,17 @@ def conf_d(main: Path) -> list[Path]:
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
-        raise ConfigError(f"{folder}: cannot be read: {error.strerror}") from error
+        raise ConfigError(f"{folder}: cannot be read: {why(error, folder)}") from error
     return [folder / name for name in names if name.endswith(".toml") and not name.startswith(".")]
+
+
+def why(error: OSError, path: Path) -> str:
+    """What the system says; of the services' configuration also who may read it."""
+    if isinstance(error, PermissionError) and path.is_relative_to(SYSTEM_FILE.parent):
+        return (
+            f"{error.strerror}: it is for root (sudo) and the group rigbus (sudo usermod -aG rigbus YOU, a new login)"
+        )
+    return error.strerror or str(error)
 
 
 def resolve_paths(config: Config, main: Path, data: str | None = None, run_dir: str | None = None) -> Folders:

@@ -76,6 +76,8 @@ def test_a_conf_d_that_cannot_be_read(tmp_path, monkeypatch):
     monkeypatch.setattr("os.listdir", refuse)
     with pytest.raises(ConfigError, match=r"/conf\.d: cannot be read: Permission denied$"):
         locate.conf_d(tmp_path / "r.toml")
+    with pytest.raises(ConfigError, match=r"/conf\.d: cannot be read: Permission denied: it is for root \(sudo\)"):
+        locate.conf_d(locate.SYSTEM_FILE)
 
 
 def config(data="", run=""):
