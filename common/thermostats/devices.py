@@ -37,8 +37,8 @@ class Devices:
         wanted = {cfg.name: cfg for cfg in configs}
         ending = [name for name, cfg in self._configs.items() if _anew(cfg, wanted.get(name))]
         staying = {name: device for name, device in self.all.items() if name not in ending}
-        self.all = staying  # whatever fails below, what has ended is not there
         self._end(ending)
+        self.all = staying  # whatever fails below, what has ended is not there
         for name, device in staying.items():
             device.allow_control(wanted[name].allow_control)
         self.all = {name: staying.get(name) or self._begin(cfg, was_there=False) for name, cfg in wanted.items()}
