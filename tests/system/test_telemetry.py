@@ -242,6 +242,8 @@ def test_an_application_that_comes_back_under_its_name(rig: Rig, apps: list[App]
     second.reach(before + 50)
     rig.start("sink")
     rig.ready("sink")
+    # a stop waits 3 s at most for what is not stored
+    rig.until(lambda: [run[0] > 0 for run in streams(rig)] == [True, True], "both are being stored")
     assert second.stop() == "stopped True 0", rig.tail()
     ended(rig, runs=2)
     old, new = streams(rig)
