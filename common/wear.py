@@ -12,6 +12,7 @@ from msgspec import Struct
 PROGRAM_ERASE_CYCLES = 1000
 # A card erases blocks of megabytes, and many small synced writes make it copy others along: so many times as much.
 WRITE_AMPLIFICATION = 5
+_LEAST_S = 600.0
 _DAY_S, _YEAR_DAYS = 86_400.0, 365.25
 
 
@@ -53,6 +54,8 @@ def told(found: Writes) -> str:
     """In one line, for people."""
     if found.bytes_per_day is None:
         return "unknown: the daemons run as another user (sudo shows it)" if found.left_out else "unknown: nothing runs"
+    if found.over_s < _LEAST_S:
+        return f"not known yet: {_span(_LEAST_S)} have to pass, as a start writes more"
     line = f"{_size(found.bytes_per_day)} a day (over {_span(found.over_s)} so far)"
     if found.left_out:
         line += f", without {found.left_out} of another user"

@@ -61,15 +61,19 @@ def test_of_nothing_nothing_is_known(tmp_path: Path) -> None:
             Writes(1_560_000_000, 7300.0, 0, 32 * 10**9, 11.23),
             "1.6 GB a day (over 2 hours so far): about 11 years on this disk of 32 GB, if it is a usual card",
         ),
-        (Writes(0, 30.0, 0, 32 * 10**9, None), "0 B a day (over 30 s so far)"),
+        (Writes(0, 3000.0, 0, 32 * 10**9, None), "0 B a day (over 50 min so far)"),
         (
             Writes(999, 200_000.0, 2, 10**12, 1e6),
             "999 B a day (over 2 days so far), without 2 of another user: about 100 years or more on this disk of "
             "1.0 TB, if it is a usual card",
         ),
         (
-            Writes(25_000_000, 119.0, 0, 10**6, 0.5),
-            "25 MB a day (over 119 s so far): about 6 months on this disk of 1.0 MB, if it is a usual card",
+            Writes(25_000_000, 1200.0, 0, 10**6, 0.5),
+            "25 MB a day (over 20 min so far): about 6 months on this disk of 1.0 MB, if it is a usual card",
+        ),
+        (
+            Writes(25_000, 599.0, 0, 10**6, 0.1),
+            "not known yet: 10 min have to pass, as a start writes more",
         ),
         (
             Writes(25_000, 600.0, 0, 10**6, 0.1),
