@@ -48,6 +48,7 @@ SHIPPED = ("common", "daemons", "config", "systemd", "scripts")
 SHIPPED_FILES = ("Makefile", "pyproject.toml", "constraints.txt", "README.md", "LICENSE", ".env.example")
 IN_GUEST = "/root/rigbus"
 WHEELS_IN_GUEST = "/var/tmp/wheels"
+VERSION = 'import sys; print("%d.%d" % sys.version_info[:2])'
 
 
 def folder() -> Path:
@@ -113,6 +114,7 @@ def prepare(lab: Path) -> None:
                 guest.sh("python3 -m venv /opt/rigbus/venv", 600)
                 pip = "/opt/rigbus/venv/bin/pip install -q --no-index --find-links ."
                 guest.sh(f"cd {WHEELS_IN_GUEST} && {pip} *.whl 2>&1", 1800)
+                guest.sh(f"/opt/rigbus/venv/bin/python -c '{VERSION}' > /opt/rigbus/venv/made")  # as install.sh does
                 guest.save("needs")
     if not _stamped(lab, "installed", _installed_hash()):
         print("lab: make install in it", flush=True)
@@ -244,7 +246,7 @@ def _rig_hash() -> str:
 
 
 def _needs_hash() -> str:
-    return _hash([_base_hash(), CHECKOUT / "pyproject.toml", CONSTRAINTS])
+    return _hash([_base_hash(), CHECKOUT / "pyproject.toml", CONSTRAINTS, VERSION])
 
 
 def _installed_hash() -> str:
