@@ -15,9 +15,9 @@ from common.errors import StoreError
 from common.intake.application import is_alive
 from common.journal.counter import Slot, read_counter, read_journal_id
 from common.journal.folder import Scan, missing, scan_folder
+from common.journal.limits import journal_limits
 from common.journal.state import UNKNOWABLE, Run
 from common.paths import Folders, is_held
-from common.runtime import journal_limits
 from common.store.readonly import connect
 
 

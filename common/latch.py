@@ -3,13 +3,14 @@
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
 
 from common import clock
-from common.paths import fsync_path
+from common.paths import fsync_path, give
 
 _MAX_REASON = 200
 CONFIRM = "unlock"  # what whoever unlocks must say
@@ -32,7 +33,9 @@ class Latch:
 
     def __init__(self, folder: Path) -> None:
         """Makes the folder, and a spare file: setting it needs no room on a full disk. Raises OSError."""
-        folder.mkdir(parents=True, exist_ok=True)
+        if not folder.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            give(folder, folder.parent.stat())  # whoever sets it: the daemon works in there
         self.path, self._spare = folder / "estop", folder / "estop.spare"
         try:
             self._make_spare()
@@ -43,6 +46,7 @@ class Latch:
     def _make_spare(self) -> None:
         if not self._spare.exists():
             self._spare.write_text(" " * 512)
+            give(self._spare, self._spare.parent.stat())
             fsync_path(self._spare)
 
     def is_set(self) -> bool:
@@ -74,6 +78,8 @@ class Latch:
                 os.rename(self._spare, self.path)
             except FileNotFoundError:
                 self.path.touch()
+                with suppress(OSError):  # set it is, whoever may read it
+                    give(self.path, self.path.parent.stat())
             try:
                 self.path.write_text(json.dumps({"reason": reason, "t_ns": clock.wall_ns()}))
             except OSError:

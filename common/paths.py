@@ -1,9 +1,12 @@
 """Where things stand: sockets and memory journals in the run folder, the store and counters in the data folder."""
 
+import errno
 import fcntl
 import os
 import shutil
+import stat
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -102,8 +105,12 @@ class Lock:
         try:
             new = not path.parent.exists()
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o660)
-            _give_away(path, self._fd, with_folder=new)
+            # root takes locks in folders of others: a link there must not give away what it points to
+            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o660)
+            _refuse_another(path, self._fd)
+            if new:
+                give(path.parent, path.parent.parent.stat())
+            give(path, path.parent.stat(), 0o660)
         except OSError as e:
             raise RigbusError(f"{path}: {e.strerror}") from None
         for _ in range(40):
@@ -119,18 +126,40 @@ class Lock:
         os.close(self._fd)
 
 
-def _give_away(path: Path, fd: int, *, with_folder: bool) -> None:
-    """What root makes belongs to whom the folder does: else `sudo rigbus …` would keep a stopped rig's user out."""
-    if os.geteuid() != 0:
-        return
-    folder = path.parent.parent if with_folder else path.parent
-    owner = folder.stat()
-    if owner.st_uid == os.fstat(fd).st_uid:
-        return
-    os.fchown(fd, owner.st_uid, owner.st_gid)
-    os.fchmod(fd, 0o660)
-    if with_folder:
-        shutil.chown(path.parent, owner.st_uid, owner.st_gid)
+def _refuse_another(path: Path, fd: int) -> None:
+    found = os.fstat(fd)
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
+        os.close(fd)
+        raise RigbusError(f"{path}: not a file of its own, so no lock")
+
+
+def give(path: Path, like: os.stat_result, mode: int | None = None) -> None:
+    """What is made in a folder gets its permissions, and its owner where root makes it. Raises OSError.
+
+    Else what one user of the rig makes (`sudo rigbus …`) would keep another out, or the services. like: the folder's
+    stat. mode: of the file, instead. A link stays as it is, and so does what belongs to somebody else.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as e:
+        if e.errno == errno.ELOOP:
+            return
+        raise
+    try:
+        found = os.fstat(fd)
+        if found.st_uid != os.geteuid():
+            return
+        # Services may neither give files away nor set the bit that folders pass on (setgid), and need not; nor can
+        # each file system (a stick with FAT).
+        if os.geteuid() == 0:
+            with suppress(PermissionError):
+                os.fchown(fd, like.st_uid, like.st_gid)
+        wanted = mode or like.st_mode & (0o7777 if stat.S_ISDIR(found.st_mode) else 0o666)
+        if stat.S_IMODE(os.fstat(fd).st_mode) != wanted:
+            with suppress(PermissionError):
+                os.fchmod(fd, wanted)
+    finally:
+        os.close(fd)
 
 
 def is_held(path: Path) -> bool:

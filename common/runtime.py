@@ -14,12 +14,12 @@ import zmq
 from common import clock
 from common.bus.ctl import CtlServer, Handler, journal_handlers, no_journal_handlers
 from common.bus.publisher import Publisher
-from common.config.schema import Config, JournalConfig
+from common.config.schema import Config
 from common.errors import RigbusError, StoreError
 from common.frames import Frame, Health, JournalHealth, Loss
 from common.journal.counter import Counter, read_journal_id
-from common.journal.entries import Limits
 from common.journal.journal import Journal
+from common.journal.limits import journal_limits
 from common.journal.recover import open_journal
 from common.log import Log
 from common.log_events import LogEvent
@@ -32,7 +32,7 @@ from common.status_line import StatusLine
 
 _PAGE = resource.getpagesize()
 CLEAN_STOP = "it had been stopped"  # detail of the time that a daemon was down, where it was not killed
-_AWAY_S = 30.0  # a device that is not there is looked for again so much later
+AWAY_S = 30.0  # what is not there (a device, room on the disk) is looked for again so much later
 
 
 class Runtime:
@@ -211,17 +211,18 @@ class Runtime:
             self.log.seldom("hung", text, event=LogEvent.HUNG, threads=threads)
 
     def sit_out(self, why: str) -> None:
-        """For a daemon without its device, before it ends: under systemd it stays for a while.
+        """For a daemon without what it needs, before it ends: under systemd it stays for a while.
 
-        So the device is looked for again and again, but seldom, and that is no crash loop.
+        So that is looked for again and again, but seldom, and it is no crash loop.
         """
         if not self.notifier.listens:
             return
         self.say(why)
         self.details = {**self.details, "missing": why}
+        self.notifier.watched = {name: self.notifier.watched[name] for name in ("writer", "ctl")}  # run()'s have ended
         self._ready = True  # which it is not; but nothing is to wait for this one, or be told that it is there
         self.notifier.send("READY=1")
-        until = time.monotonic() + _AWAY_S
+        until = time.monotonic() + AWAY_S
         while time.monotonic() < until and not self.wait(1.0):
             self.progress()
 
@@ -308,21 +309,6 @@ class Runtime:
         for lock in self._locks:
             lock.release()
         self._status_line.end(why)
-
-
-def journal_limits(config: JournalConfig, src: str, run: Path | None = None) -> tuple[str, Limits]:
-    """(place, limits) for one source. run: the run folder, whose file system journals in memory must not fill."""
-    own = config.daemon.get(src)
-    place = (own.place if own else None) or config.place
-    max_bytes = (own.max_bytes if own else None) or config.max_bytes
-    if not max_bytes:
-        ram = os.sysconf("SC_PHYS_PAGES") * _PAGE
-        max_bytes = min(32 << 20, ram // 20)
-        if run is not None and place == "memory":
-            there = os.statvfs(run)
-            max_bytes = min(max_bytes, there.f_blocks * there.f_frsize // 10)
-        max_bytes = max(1 << 20, max_bytes)
-    return place, Limits(max_bytes, config.keep_s, config.sync, place == "disk", tuple(config.consumers))
 
 
 def _cpu_s() -> float:

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -13,10 +14,11 @@ from common.config.schema import Config
 from common.errors import ConfigError, DeviceMissing, RigbusError
 from common.log import Log
 from common.log_events import LogEvent
+from common.notify import Notifier
 from common.options import add_common
 from common.realtime import pin
 from common.rig import PARENT
-from common.runtime import Runtime
+from common.runtime import AWAY_S, Runtime
 from common.secrets import Secrets
 
 _PR_SET_PDEATHSIG = 1
@@ -62,6 +64,8 @@ def entry(
         )  # fmt: skip
     except RigbusError as e:
         log.error(str(e), event=_event_of(e))
+        if not isinstance(e, ConfigError):
+            _wait_out(str(e), early)
         return e.exit_code
     code, why = 0, "stopped"
     for number, obey in ((signal.SIGHUP, rt.reload.ask), (signal.SIGTERM, rt.stop), (signal.SIGINT, rt.stop)):
@@ -69,12 +73,14 @@ def entry(
         if number in early:
             obey()
     signal.siginterrupt(signal.SIGHUP, False)
+    began = time.monotonic()
     try:
         run(rt, cfg)
     except RigbusError as e:
         log.error(str(e), event=_event_of(e))
         code, why = e.exit_code, str(e)
-        if isinstance(e, DeviceMissing):
+        # A device may come back, and room on a disk; who worked until now begins anew at once.
+        if isinstance(e, DeviceMissing) or (not isinstance(e, ConfigError) and time.monotonic() < began + AWAY_S):
             rt.sit_out(why)
             code = 0 if rt.stopping else code
     except BaseException as e:
@@ -85,6 +91,17 @@ def entry(
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the interpreter's end would set it back to what kills
     log.noted(LogEvent.STOP, "stopped", code=code, run=rt.run_id)
     return code
+
+
+def _wait_out(why: str, early: list[int]) -> None:
+    """Under systemd: what keeps a daemon from starting (a disk, a lock) is looked at again for ever, but seldom.
+
+    Ten ends within five minutes would be the last (StartLimitBurst). Not ready yet, it has no watchdog.
+    """
+    notifier, until = Notifier(), time.monotonic() + AWAY_S
+    notifier.send(f"STATUS={why}")
+    while notifier.listens and time.monotonic() < until and not {signal.SIGTERM, signal.SIGINT} & {*early}:
+        time.sleep(0.2)
 
 
 def _event_of(e: RigbusError) -> LogEvent:

@@ -35,10 +35,7 @@ def check(cfg: PumpConfig, steppers: dict[str, Stepper]) -> None:
 def run(rt: Runtime, cfg: PumpConfig) -> None:
     sys.setswitchinterval(1e-4)  # a stepping thread gets the interpreter soon after its deadline
     with ExitStack() as stack:
-        try:
-            release.remember(cfg, rt.folders.run)
-        except OSError as e:
-            raise RigbusError(f"{e.filename or rt.folders.run}: {e.strerror}") from None
+        stack.enter_context(release.holding(cfg, rt.folders.run, rt.log))
         # the first thing: with the lines comes EN inactive, whatever an earlier process left there
         steppers = {p.name: stack.enter_context(drivers.open_stepper(cfg, p, rt.folders.run)) for p in cfg.pump}
         check(cfg, steppers)

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # `make install`. As a user: the environment .venv and the file .env in this checkout. As root: services.
 #   WHEELS=DIR        Python packages come from this folder, and nothing from a network
-#   PYTHON=FILE       the Python to build on; default: the system's, 3.11 to 3.13
+#   PYTHON=FILE       the Python to build on; default: the one of before, else the system's, 3.11 to 3.13
 #   INFLUX_CLI=1      the command `influx` too, by apt; or INFLUX_CLI=FILE.tar.gz INFLUX_CLI_SHA256=SUM
 # Run it as often as you like: configuration and data stay as they are, what did not change is not restarted, and what
-# does not run is not started. What goes where: docs/install.md.
+# was stopped is not started. What goes where: docs/install.md.
 set -euo pipefail
 umask 022 # by default sudo adds the user's, and the daemons have to read what is made here
 cd "$(dirname "$0")/.."
@@ -22,10 +22,13 @@ fail() {
 # shellcheck source-path=SCRIPTDIR source=packages.sh
 . scripts/packages.sh
 
-# The system's first: apt's modules fit no other, and the daemons may not read what is in somebody's home.
+# What the environment was made with goes on: another would throw it away. After an upgrade of the distribution that is
+# the new python3, as it is a link. Then the system's: apt's modules fit no other, and the daemons may not read what is
+# in somebody's home.
 find_python() {
-    local candidate
-    for candidate in ${PYTHON:+"$PYTHON"} /usr/bin/python3 /usr/bin/python3.1[321] python3 python3.13 python3.12 python3.11; do
+    local candidate before
+    before=$(readlink -f "$VENV/bin/python" || true)
+    for candidate in ${PYTHON:+"$PYTHON"} "$before" /usr/bin/python3 /usr/bin/python3.1[321] python3 python3.13 python3.12 python3.11; do
         if "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; then
             command -v "$candidate"
             return
@@ -101,6 +104,7 @@ application() {
     if [ "$sum" != "$(cat "$OPT/installed" 2>/dev/null)" ]; then
         change
         renewed=yes
+        rm -f "$OPT/installed" # else the checkout of before would be taken for installed if this one is cut short
         wheel
         sync -f "$OPT"
         echo "$sum" >"$OPT/installed"
@@ -133,7 +137,8 @@ users() {
 # Never overwritten. The first time the devices are those that this machine has: nothing in a record is simulated.
 configuration() {
     local example shipped=$OPT/rigbus.toml.shipped
-    install -d -m 750 -o root -g rigbus "$ETC" "$ETC/conf.d"
+    install -d -m 750 -o root -g rigbus "$ETC"
+    install -d -m 2750 -o root -g rigbus "$ETC/conf.d" # an example that root copies is for the group, too
     if [ ! -e "$ETC/rigbus.toml" ]; then
         if [ ! -e "$ETC/conf.d/00-devices.toml" ]; then
             # whole or not there: half of it would leave simulated devices on
@@ -204,21 +209,28 @@ motor_runs() {
         "$VENV/bin/python" -c 'import json, sys; sys.exit(not any(p["run"] for p in json.load(sys.stdin)["pumps"]))' 2>/dev/null
 }
 
-# What runs, and only if something changed. A motor that runs is not stopped for it.
+# What runs or has failed, and only if something changed. A motor that runs is not stopped for it.
 restart() {
-    local unit running=()
+    local unit state running=() failed=()
     [ -d /run/systemd/system ] || return 0
-    while read -r unit _; do
+    while read -r unit _ state _; do
         [ -e "systemd/$unit" ] || continue # rigbus-backup.service and such are the user's
         if [ "$unit" = rigbus-pump.service ] && motor_runs; then
             say "a motor runs: $unit goes on with what it was; when it rests: systemctl restart rigbus-pump"
+        elif [ "$state" = failed ]; then
+            failed+=("$unit")
         else
             running+=("$unit")
         fi
-    done < <(systemctl list-units --plain --no-legend --state=active,activating 'rigbus-*.service')
+    done < <(systemctl list-units --plain --no-legend --state=active,activating,failed 'rigbus-*.service')
     if [ ${#running[@]} -gt 0 ]; then
         say "restarting ${running[*]}"
         systemctl restart "${running[@]}" || fail "not all of them came back: rigbus doctor"
+    fi
+    if [ ${#failed[@]} -gt 0 ]; then
+        say "had failed, trying again: ${failed[*]}"
+        systemctl reset-failed "${failed[@]}" 2>/dev/null || true # what was started too often would be refused
+        systemctl restart "${failed[@]}" || say "not all of them are well now: rigbus doctor"
     fi
 }
 
@@ -240,6 +252,15 @@ installed in this checkout: .venv and .env. Next:
 END
 }
 
+# As root, and as the services, who may read less.
+check_configuration() {
+    local wrong check=("$VENV/bin/rigbus" config check --config "$ETC/rigbus.toml")
+    "${check[@]}" >/dev/null ||
+        fail "the configuration has to be mended, see above; what runs was not restarted. Then: systemctl restart rigbus.target"
+    wrong=$(cd / && setpriv --reuid=rigbus --regid=rigbus --init-groups "${check[@]}" 2>&1 >/dev/null) ||
+        fail "as the user rigbus: ${wrong##*$'\n'}; what runs was not restarted. For a file: chgrp rigbus FILE; chmod g+r FILE"
+}
+
 as_root() {
     command -v systemctl >/dev/null || fail "rigbus is installed as systemd units, and there is no systemd here"
     [ -z "${INFLUX_CLI:-}" ] || influx_cli "$INFLUX_CLI"
@@ -249,8 +270,7 @@ as_root() {
     users
     configuration
     units
-    "$VENV/bin/rigbus" config check --config "$ETC/rigbus.toml" >/dev/null ||
-        fail "the configuration has to be mended, see above; what runs was not restarted. Then: systemctl restart rigbus.target"
+    check_configuration
     sync
     if [ -e "$OPT/changed" ]; then restart; fi
     rm -f "$OPT/changed"

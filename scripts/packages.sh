@@ -30,8 +30,8 @@ packages() {
     # where the system's Python is older than 3.11
     case "$1" in dnf | yum) find_python >/dev/null || echo python3.12 ;; esac
     if [ "$1" = apt-get ] && gpio_from_apt; then echo python3-lgpio python3-rpi-lgpio; fi
-    # pyzmq, msgpack and others have no ARMv7 wheels: these build them
-    if [ "$1" = apt-get ] && [ "$(uname -m)" = armv7l ]; then
+    # pyzmq, msgpack and others have no ARMv7 wheels: these build them. The kernel may be of 64 bit all the same.
+    if [ "$1" = apt-get ] && [ "$(dpkg --print-architecture)" = armhf ]; then
         echo build-essential python3-dev cmake ninja-build libzmq3-dev
     fi
 }

@@ -17,7 +17,6 @@ from common.rig import DAEMONS
 
 FORMAT = 1
 MANIFEST = "backup.json"
-STORE = "rigbus.db"
 DATA, CONFIG = "data", "config"
 ENV = ".env"
 _MADE_ANEW = ("lock", "spare")  # by whoever opens them

@@ -13,11 +13,11 @@ from typing import NamedTuple
 
 from common import clock
 from common.backup import contents
-from common.backup.contents import CONFIG, DATA, ENV, MANIFEST, STORE, Manifest, Part, Told
+from common.backup.contents import CONFIG, DATA, ENV, MANIFEST, Manifest, Part, Told
 from common.backup.snapshot import snapshot
 from common.config.load import Loaded
 from common.errors import RigbusError
-from common.paths import Folders, Lock, fsync_path
+from common.paths import STORE, Folders, Lock, fsync_path
 from common.store import readonly, schema, space
 
 _MARGIN_BYTES = 4 << 20

@@ -15,13 +15,13 @@ from typing import NamedTuple
 
 from common import sinks
 from common.backup import configuration, contents, rejoin
-from common.backup.contents import DATA, STORE, Manifest, Told
+from common.backup.contents import DATA, Manifest, Told
 from common.config.load import Loaded
 from common.errors import ConfigError, RigbusError
 from common.journal.counter import disown
 from common.latch import Latch
 from common.log import Log
-from common.paths import RESTORING, Folders, Lock, fsync_path, is_alive, is_held
+from common.paths import RESTORING, STORE, Folders, Lock, fsync_path, give, is_alive, is_held
 from common.rig import DAEMONS
 from common.secrets import Secrets
 from common.store import schema, space
@@ -108,7 +108,7 @@ def _stopped(folders: Folders) -> Iterator[None]:
         for folder, path in paths:
             held.callback(Lock(path).release)
             while path != folder:
-                _give_one(path, folder.stat())
+                give(path, folder.stat())
                 path = path.parent
         yield
 
@@ -203,15 +203,9 @@ def _set_aside(path: Path, aside: Path) -> None:
 
 
 def _give(folder: Path, data: Path) -> None:
-    """To whom the data folder belongs, with its permissions: root restores for the daemons. On the disk then."""
+    """As `give` does it, all that is in it: whoever restores, the daemons must write there. On the disk then."""
     like = data.stat()
     for here, _, names in os.walk(folder):
         for path in (Path(here), *(Path(here, name) for name in names)):
-            _give_one(path, like)
+            give(path, like)
             fsync_path(path)
-
-
-def _give_one(path: Path, like: os.stat_result) -> None:
-    if os.geteuid() == 0:
-        os.chown(path, like.st_uid, like.st_gid)
-        path.chmod(like.st_mode & (0o7777 if path.is_dir() else 0o666))

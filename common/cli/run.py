@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import pwd
 import signal
 import threading
 import time
@@ -49,6 +50,7 @@ def run(args: argparse.Namespace) -> int:
     daemons += [peer for peer in rig.peers(config) if peer.serves in running]
     daemons.sort(key=lambda daemon: daemon.stage)
     folders.make()
+    _refuse_anothers(folders.data)
     endpoint(folders.ctl("thermostat"))  # a path that is too long is said once, here
     locks = [Lock(folder / "run.lock") for folder in sorted({*folders})]
     stop = _StopRequest()
@@ -104,6 +106,17 @@ class _StopRequest:
         if self.kill is not None:
             self.kill()
         self.event.set()
+
+
+def _refuse_anothers(data: Path) -> None:
+    """What this user would make there (journals, counters, locks) could keep its owner, or the services, out."""
+    owner = data.stat().st_uid
+    if owner != os.geteuid():
+        try:
+            name = pwd.getpwuid(owner).pw_name
+        except KeyError:
+            name = f"#{owner}"
+        raise RigbusError(f"{data} belongs to {name}: sudo -u {name} rigbus run, or another folder (--data)")
 
 
 def _has_terminal() -> bool:

@@ -1,6 +1,7 @@
 """`rigbus tail`: frames as they pass on the bus, as lines, as a table of rates, or as a chart."""
 
 import argparse
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +19,7 @@ from common.frames import AnyFrame
 from common.paths import is_alive
 
 Keep = Callable[[AnyFrame], bool]
-_WAIT_S = 0.5
+_WAIT_S = 0.2  # a signal is seen so late
 
 
 class View(Protocol):
@@ -66,27 +67,43 @@ def register(sub: "argparse._SubParsersAction[argparse.ArgumentParser]", common:
 def run(args: argparse.Namespace) -> int:
     config, folders = open_config(args)
     end = time.monotonic() + args.duration if args.duration is not None else float("inf")
+    stop = _Stop()
     view, prefixes = _view(args, config)
     try:
         if not is_alive(folders, "bus"):
             raise RigbusError(f"{folders.bus_out}: no bus there; is the rig running? (rigbus run)")
         with Subscriber(folders.bus_out, prefixes) as subscriber:
-            try:
-                _follow(subscriber, view, _filter(args), end)
-            except KeyboardInterrupt:
-                pass
+            _follow(subscriber, view, _filter(args), end, stop)
     finally:
         view.close()
     if subscriber.skipped:
         print(f"{subscriber.skipped} messages were no frames of this version", file=sys.stderr)
-    return 0
+    return 143 if stop.number == signal.SIGTERM else 0
 
 
-def _follow(subscriber: Subscriber, view: View, keep: Keep, end: float) -> None:
+class _Stop:
+    """Ctrl-C and SIGTERM, to be looked at: plotext swallows an exception, and one within Rich leaves half a screen.
+
+    number: of the one that came; a second one ends at once.
+    """
+
+    def __init__(self) -> None:
+        self.number = 0
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # in the background of a script it is ignored
+                signal.signal(number, self._on_signal)
+
+    def _on_signal(self, number: int, _: object) -> None:
+        if self.number:
+            raise KeyboardInterrupt
+        self.number = number
+
+
+def _follow(subscriber: Subscriber, view: View, keep: Keep, end: float, stop: _Stop) -> None:
     due = time.monotonic()
-    while (now := time.monotonic()) < end:
-        wait = _WAIT_S if view.refresh_s is None else max(0.0, due - now)
-        for topic, frame in _until(subscriber.read(min(wait, end - now)), due, view.refresh_s):
+    while (now := time.monotonic()) < end and not stop.number:
+        wait = _WAIT_S if view.refresh_s is None else min(_WAIT_S, max(0.0, due - now))
+        for topic, frame in _until(subscriber.read(min(wait, end - now)), due, view.refresh_s, stop):
             if keep(frame):
                 view.take(topic, frame)
         if view.refresh_s is None:
@@ -99,11 +116,11 @@ def _follow(subscriber: Subscriber, view: View, keep: Keep, end: float) -> None:
 _Frames = Iterator[tuple[str, AnyFrame]]
 
 
-def _until(frames: _Frames, due: float, refresh_s: float | None) -> _Frames:
+def _until(frames: _Frames, due: float, refresh_s: float | None, stop: _Stop) -> _Frames:
     """What there is, but no longer than until the next refresh: under load there is always more."""
     for item in frames:
         yield item
-        if refresh_s is not None and time.monotonic() >= due:
+        if stop.number or (refresh_s is not None and time.monotonic() >= due):
             return
 
 

@@ -1,8 +1,6 @@
 """`rigbus tail --plot`: numbers as they pass, as a chart in a terminal."""
 
 import math
-import signal
-import sys
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -70,8 +68,6 @@ class Plot:
         self._more: set[str] = set()  # series that have no place
         self._console = wide_console()
         self._live = Live(console=self._console, screen=True, auto_refresh=False)
-        # the terminal is given back, however this ends
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         self._live.start()
 
     @property

@@ -54,9 +54,9 @@ def _bindings(file: FilePath) -> "list[Binding]":
     from dotenv.parser import parse_stream  # here: most daemons have no .env to read
 
     try:
-        with file.open(encoding="utf-8") as stream:
+        with file.open(encoding="utf-8", errors="replace") as stream:  # a comment may be in any encoding
             return list(parse_stream(stream))
-    except (OSError, UnicodeDecodeError):
+    except OSError:
         return []
 
 
@@ -68,9 +68,11 @@ def overlay(base: Table, main: FilePath, environ: Mapping[str, str], order: int)
     files = [file for file in (credential(environ), file_of(main)) if file is not None]
     for file in files:
         for found in _bindings(file):
+            where = Source(order, str(file), found.original.line)
             if found.error:  # its text may be a token
-                where = Source(order, str(file), found.original.line)
                 refuse(where, (), "not NAME=value (a quote that is not closed?)")
+            if "\N{REPLACEMENT CHARACTER}" in (found.value or ""):
+                refuse(where, (), f"the value of {found.key} is not UTF-8")
     layers = [(environ, "environment "), *((read(file), f"{file}: ") for file in files)]
     tree = base
     for name, path in KEYS.items():

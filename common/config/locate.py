@@ -3,6 +3,7 @@
 import os
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import common
@@ -91,7 +92,10 @@ def folders_at_any_rate(path: str | None, environ: Mapping[str, str], data: str 
     """
     main = find(path, environ)
     paths: dict[str, str] = {}
-    for file in (main, *sorted(main.parent.glob("conf.d/*.toml"))):
+    files = [main]
+    with suppress(ConfigError):
+        files += conf_d(main)
+    for file in files:
         try:
             found = tomllib.loads(file.read_text(encoding="utf-8")).get("paths")
         except (OSError, ValueError, RecursionError):

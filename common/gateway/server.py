@@ -11,7 +11,7 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-from common.errors import ConfigError, RigbusError
+from common.errors import ConfigError, DeviceMissing, RigbusError
 from common.gateway.http_connection import HttpConnection
 from common.log import Log
 from common.notify import Rounds
@@ -26,11 +26,17 @@ _ROUND_S = 60.0
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises ConfigError for a host that is none of this machine's, RigbusError for a busy port."""
+    """A listening socket.
+
+    Raises ConfigError for what is no host; DeviceMissing for one that is none of this machine's, which it may become
+    (nothing waits for the network at the start); RigbusError for a busy port.
+    """
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    except (OSError, ValueError) as e:
-        raise ConfigError(f"gateway.host: {host!r}: {getattr(e, 'strerror', None) or e}") from None
+    except OSError as e:
+        raise DeviceMissing(f"gateway.host: {host!r}: {e.strerror or e}") from None
+    except ValueError as e:
+        raise ConfigError(f"gateway.host: {host!r}: {e}") from None
     made = socket.socket(family, kind)
     try:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -43,7 +49,7 @@ def bind(host: str, port: int) -> socket.socket:
         made.close()
         if e.errno in (98, 13):  # EADDRINUSE, EACCES
             raise RigbusError(f"{host}:{port}: {e.strerror} (gateway.port names another)") from None
-        raise ConfigError(f"gateway.host: {host}:{port}: {e.strerror}") from None
+        raise DeviceMissing(f"gateway.host: {host}:{port}: {e.strerror}") from None
     return made
 
 

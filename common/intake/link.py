@@ -10,9 +10,9 @@ import zmq
 from common.config.schema import JournalConfig
 from common.journal.counter import read_journal_id
 from common.journal.folder import scan_folder
+from common.journal.limits import journal_limits
 from common.journal.replay import Chunk, Snapshot, replay
 from common.paths import Folders, endpoint, fsync_path, is_held
-from common.runtime import journal_limits
 
 TIMEOUT_S = 2.0
 _encode = msgspec.msgpack.Encoder().encode

@@ -6,6 +6,8 @@ of the configuration, which may be another one by now. It always ends with 0: it
 
 import argparse
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -41,12 +43,24 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def remember(cfg: PumpConfig, run: Path) -> None:
-    """Whose lines a daemon is about to take. Raises OSError."""
+@contextmanager
+def holding(cfg: PumpConfig, run: Path, log: Log) -> Iterator[None]:
+    """Notes whose lines a daemon takes, until it has given them back; what did not end well leaves its note.
+
+    First it releases what an earlier one left, where that was not the same. Raises RigbusError.
+    """
     file = _file(run)
+    left = _read(file)
+    if left is not None and left != cfg:
+        _release(left, run, log)
     new = file.with_suffix(".new")
-    new.write_bytes(msgspec.json.encode(cfg))
-    new.replace(file)
+    try:
+        new.write_bytes(msgspec.json.encode(cfg))
+        new.replace(file)
+    except OSError as e:
+        raise RigbusError(f"{e.filename or run}: {e.strerror}") from None
+    yield
+    file.unlink(missing_ok=True)
 
 
 def _file(run: Path) -> Path:

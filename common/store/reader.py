@@ -123,7 +123,7 @@ class Reader:
         watts: of energy, the window's mean; None of the newest window, which may go on.
         """
         where, values = ("AND series = ?", [series]) if series is not None else ("", [])
-        newest = "(SELECT max(r.t_ns) FROM rollups AS r WHERE r.window_s = rollups.window_s)"
+        newest = f"(SELECT max(t_ns) FROM rollups WHERE window_s = {int(window_s)})"  # asked once, as it needs no row
         watts = f"iif(series LIKE 'energy/%' AND t_ns < {newest}, sum * 3.6e6 / window_s, NULL)"
         columns = f"t_ns, window_s, series, n, sum, min, max, last, last_t_ns, {watts}"
         rows = self._newest(f"{columns} FROM rollups", range, f"AND window_s = ? {where}", [window_s, *values])

@@ -19,6 +19,7 @@ from pathlib import Path
 from install_machine import Machine
 
 _BOOT_S = 60.0
+_NAMESPACES = "--cgroup --mount --pid --uts --ipc --net --fork --kill-child"
 # Paths of the host that hold its state are emptied; /proc/sys is read-only, as it is the host's own.
 _BOOT = """set -e
 mount -t overlay overlay -o lowerdir=/,upperdir={upper},workdir={work} {root}
@@ -68,9 +69,9 @@ class Booted:
         assert root is not None
         self._cgroup = Path(tempfile.mkdtemp(prefix="rigbus-test-", dir=root))
         script = _BOOT.format(upper=machine.upper, work=machine.work, root=machine.root)
-        enter = f"echo $$ > {self._cgroup}/cgroup.procs && exec unshare --cgroup --mount --pid --uts --ipc --net --fork"
+        enter = f"echo $$ > {self._cgroup}/cgroup.procs && exec setpriv --pdeathsig KILL unshare"
         self._host = subprocess.Popen(
-            ["bash", "-c", f"{enter} --kill-child bash -c {shlex.quote(script)}"],
+            ["bash", "-c", f"{enter} {_NAMESPACES} bash -c {shlex.quote(script)}"],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
         self._pid = self._first()

@@ -83,7 +83,8 @@ def test_what_git_has_is_copied_and_installed(deploy, tmp_path):
 def test_a_second_time_only_what_differs_goes_and_what_is_theirs_stays(deploy, checkout, tmp_path):
     there = tmp_path / "there" / "rigbus"
     assert deploy(YES="1").returncode == 0
-    for name in ("var/data/rigbus.db", ".venv/bin/python", ".env", "config/conf.d/meters.toml"):
+    theirs = {"var/data/rigbus.db", ".venv/bin/python", ".env", ".git/config", "config/conf.d/meters.toml"}
+    for name in theirs:
         (there / name).parent.mkdir(parents=True, exist_ok=True)
         (there / name).write_text("theirs")
     (there / "common/gone.py").write_text("a module that this version no longer has")
@@ -95,9 +96,19 @@ def test_a_second_time_only_what_differs_goes_and_what_is_theirs_stays(deploy, c
     assert "scripts/deploy.sh" not in shown
     assert deploy(YES="1").returncode == 0
     assert (there / MODULE).read_text() == "# edited, not committed\n"
-    theirs = {"var/data/rigbus.db", ".venv/bin/python", ".env", "config/conf.d/meters.toml"}
     assert files(there) == theirs | {"scripts/deploy.sh", MODULE}
     assert (there / ".env").read_text() == "theirs"
+
+
+@pytest.mark.parametrize("git", ["rm -rf .git", "git rm -rq --cached ."], ids=["no repository", "nothing in it"])
+def test_without_files_of_git_nothing_is_deleted_there(deploy, checkout, tmp_path, git):
+    assert deploy(YES="1").returncode == 0
+    before = files(tmp_path / "there")
+    subprocess.run(git, shell=True, cwd=checkout, check=True)
+    done = deploy(YES="1")
+    assert done.returncode == 1
+    assert "deploy: git" in done.stdout
+    assert files(tmp_path / "there") == before
 
 
 def test_wheels_go_along(deploy, tmp_path):

@@ -9,8 +9,10 @@ from install_machine import CHECKOUT
 pytestmark = [pytest.mark.slow, pytest.mark.root, pytest.mark.timeout(600)]
 AGAIN = "cd /src && make install WHEELS=/wheels"
 RIGBUS = "/opt/rigbus/venv/bin/rigbus"
+AS_THE_SERVICES = "setpriv --reuid=rigbus --regid=rigbus --init-groups"
 DATA = "/var/lib/rigbus/rigbus.db"
 UNITS = sorted(file.name for file in (CHECKOUT / "systemd").glob("*.*") if file.is_file())
+LISTED = 'case "$*" in *list-units*) echo "rigbus-sink.service x"; echo "rigbus-pump.service x" ;; esac'
 # where all that it makes lies, with times and contents
 STATE = (
     "find /etc/rigbus /etc/systemd/system /etc/sysusers.d /etc/tmpfiles.d /etc/udev/rules.d /usr/local/bin"
@@ -20,6 +22,7 @@ STATE = (
 
 def test_everything_is_where_it_belongs(installed):
     assert installed.stat("/etc/rigbus") == "root:rigbus 750"
+    assert installed.stat("/etc/rigbus/conf.d") == "root:rigbus 2750"
     assert installed.stat("/etc/rigbus/rigbus.toml") == "root:rigbus 640"
     assert installed.stat("/etc/rigbus/conf.d/00-devices.toml") == "root:rigbus 640"
     assert installed.stat("/etc/rigbus/.env") == "root:root 600"
@@ -63,8 +66,27 @@ def test_nothing_simulated_gets_into_its_record(installed):
 
 def test_an_example_that_is_copied_switches_its_device_on(installed):
     installed.sh("cd /etc/rigbus/conf.d && cp pumps-lgpio.toml.example pumps.toml")
-    shown = tomllib.loads(installed.sh(f"cd / && {RIGBUS} config show"))
+    shown = tomllib.loads(installed.sh(f"cd / && {AS_THE_SERVICES} {RIGBUS} config show"))
     assert (shown["pump"]["enabled"], shown["pump"]["driver"]) == (True, "lgpio")
+
+
+def test_what_the_services_cannot_read_stops_it_before_any_restart(installed):
+    """As conf.d was before it had its group's bit, and a copy that was made then."""
+    copy = "/etc/rigbus/conf.d/thermostats.toml"
+    installed.sh(f"cd /etc/rigbus/conf.d && chmod g-s . && cp thermostats.toml.example {copy}")
+    installed.put("/stub/systemctl", f'#!/bin/sh\necho "$@" >> /calls\n{LISTED}\n', 0o755)
+    installed.sh("mkdir -p /run/systemd/system; echo '# new' >> /src/systemd/rigbus-pump.service")
+    done = installed.run(AGAIN, first_in_path="/stub")
+    assert done.returncode != 0
+    told = [line for line in done.stdout.splitlines() if copy in line]
+    assert len(told) == 1
+    assert "chgrp rigbus FILE" in told[0]
+    assert "Traceback" not in done.stdout
+    assert "restart " not in installed.sh("cat /calls")
+    assert installed.stat("/etc/rigbus/conf.d") == "root:rigbus 2750"
+    installed.sh(f"chgrp rigbus {copy}")
+    installed.sh(AGAIN, first_in_path="/stub")
+    assert "restart rigbus-sink.service" in installed.sh("cat /calls")
 
 
 def test_env_holds_every_name_and_no_value(installed):
@@ -120,9 +142,16 @@ def test_a_configuration_that_is_wrong_stops_it_before_any_restart(installed):
     assert "conf.d/mine.toml:2" in done.stdout
     assert "Traceback" not in done.stdout
     assert "restart " not in installed.sh("cat /calls")
+    # once it is mended, what was brought before is not forgotten
+    installed.put("/stub/systemctl", f'#!/bin/sh\necho "$@" >> /calls\n{LISTED}\n', 0o755)
+    installed.sh("mkdir -p /run/systemd/system; rm /etc/rigbus/conf.d/mine.toml")
+    installed.sh(AGAIN, first_in_path="/stub")
+    assert "restart rigbus-sink.service" in installed.sh("cat /calls")
+    installed.sh(": > /calls")
+    installed.sh(AGAIN, first_in_path="/stub")
+    assert "restart " not in installed.sh("cat /calls")
 
 
-LISTED = 'case "$*" in *list-units*) echo "rigbus-sink.service x"; echo "rigbus-pump.service x" ;; esac'
 PUMPS = '{"ok": true, "pumps": [{"pump": "water", "run": %s}]}'
 
 
@@ -145,9 +174,30 @@ def test_what_runs_is_restarted_but_for_a_motor_that_runs(installed, run, restar
     assert installed.sh("grep '^restart ' /calls").strip() == restarted
 
 
+IN_STATES = """for unit in sink:active pulse:failed bus:inactive; do
+    state=${unit#*:}
+    case "$*" in *list-units*[=,]$state[,\\ ]*) echo "rigbus-${unit%:*}.service loaded $state x" ;; esac
+done
+case "$*" in "restart rigbus-pulse.service") exit 1 ;; esac"""
+
+
+def test_what_has_failed_is_tried_again_and_what_was_stopped_is_not(installed):
+    """One that fails once more, as its device is missing, stops nothing."""
+    installed.put("/stub/systemctl", f'#!/bin/sh\necho "$@" >> /calls\n{IN_STATES}\n', 0o755)
+    installed.sh("mkdir -p /run/systemd/system; echo '# new' >> /src/systemd/rigbus-pump.service")
+    installed.sh(AGAIN, first_in_path="/stub")
+    assert installed.sh("grep -E '^(reset-failed|restart) ' /calls").splitlines() == [
+        "restart rigbus-sink.service",
+        "reset-failed rigbus-pulse.service",
+        "restart rigbus-pulse.service",
+    ]
+
+
 def test_uninstall_takes_all_but_what_is_yours(installed):
     installed.sh(f"install -D /dev/null {DATA}")
+    installed.put("/etc/systemd/system/rigbus-backup.service", "# the user's own\n")
     installed.sh("cd /src && make uninstall")
+    installed.sh("rm /etc/systemd/system/rigbus-backup.service")
     left = installed.sh(
         "find / -xdev -name '*rigbus*' -not -path '/proc/*' -not -path '/src/*' -not -path '/wheels/*'"
         f" -not -path '{CHECKOUT}/*' -newer /src/Makefile 2>/dev/null || true"
@@ -179,8 +229,31 @@ def test_a_command_of_somebody_elses_stays(installed):
     assert installed.sh("cat /usr/local/bin/rigbus") == "theirs\n"
 
 
-def test_an_environment_of_a_python_that_is_gone_is_made_anew(installed):
-    installed.sh("ln -sfn /usr/bin/python3.9 /opt/rigbus/venv/bin/python3; ln -sfn python3 /opt/rigbus/venv/bin/python")
+OLDER = "ln -sfn /usr/bin/python3.9 /opt/rigbus/venv/bin/python3; ln -sfn python3 /opt/rigbus/venv/bin/python"
+
+
+@pytest.mark.parametrize("breaks", [OLDER, "rm /opt/rigbus/venv/made"], ids=["its python is gone", "it was cut short"])
+def test_an_environment_that_is_not_whole_is_made_anew(installed, breaks):
+    installed.sh(breaks)
     said = installed.sh(AGAIN)
     assert "making /opt/rigbus/venv" in said
     installed.sh(f"cd / && {RIGBUS} config check")
+
+
+def test_an_environment_stays_with_the_python_that_it_was_made_with(installed):
+    """As after PYTHON=: the system's is of another version."""
+    installed.sh("ln -sfn $(readlink -f /opt/rigbus/venv/bin/python) /opt/rigbus/venv/bin/python3; rm /usr/bin/python3")
+    installed.put("/usr/bin/python3", '#!/bin/sh\ncase "$*" in *print*) echo another ;; esac\n', 0o755)
+    assert "making" not in installed.sh(AGAIN)
+    installed.sh(f"cd / && {RIGBUS} config check")
+
+
+def test_after_an_upgrade_that_was_cut_short_the_checkout_of_before_is_installed(installed):
+    installed.put("/stub/sync", "#!/bin/sh\nexit 1\n", 0o755)
+    installed.sh("cp /src/common/paths.py /paths.py; echo 'NEWER = 1' >> /src/common/paths.py")
+    assert installed.run(AGAIN, first_in_path="/stub").returncode != 0
+    newer = "/opt/rigbus/venv/bin/python -c 'import common.paths as p; print(hasattr(p, \"NEWER\"))'"
+    assert installed.sh(newer) == "True\n"
+    installed.sh("cp /paths.py /src/common/paths.py")
+    installed.sh(AGAIN)
+    assert installed.sh(newer) == "False\n"

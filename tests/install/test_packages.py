@@ -22,8 +22,9 @@ def ask(recorder, tmp_path):
     for tool in ("bash", "grep"):
         (tmp_path / "bin" / tool).symlink_to(shutil.which(tool))
 
-    def run(manager, *, missing=True, machine="x86_64", python="3.11", fails=""):
+    def run(manager, *, missing=True, machine="x86_64", python="3.11", fails="", bits=64):
         recorder("uname", does=f"echo {machine}")
+        recorder("dpkg", does=f"echo {'armhf' if bits == 32 else 'of 64 bit'}")
         if python:
             recorder("python3.x", code=0 if python == "3.13" else 1)
         if manager:
@@ -69,16 +70,17 @@ def test_a_python_is_asked_for_where_the_systems_is_too_old(ask):
 
 
 @pytest.mark.parametrize(
-    ("machine", "python", "there", "absent"),
+    ("machine", "bits", "python", "there", "absent"),
     [
-        ("aarch64", "3.13", "python3-lgpio python3-rpi-lgpio", "cmake"),
-        ("aarch64", "3.11", "i2c-tools", "lgpio"),
-        ("x86_64", "3.13", "i2c-tools", "lgpio"),
-        ("armv7l", "3.11", "build-essential", "lgpio"),
+        ("aarch64", 64, "3.13", "python3-lgpio python3-rpi-lgpio", "cmake"),
+        ("aarch64", 64, "3.11", "i2c-tools", "lgpio"),
+        ("x86_64", 64, "3.13", "i2c-tools", "lgpio"),
+        ("armv7l", 32, "3.11", "build-essential", "lgpio"),
+        ("aarch64", 32, "3.11", "build-essential", "lgpio"),
     ],
 )
-def test_what_has_no_wheel_comes_from_apt(ask, machine, python, there, absent):
-    _, calls = ask("apt-get", machine=machine, python=python)
+def test_what_has_no_wheel_comes_from_apt(ask, machine, bits, python, there, absent):
+    _, calls = ask("apt-get", machine=machine, bits=bits, python=python)
     assert there in calls[-1]
     assert absent not in calls[-1]
 

@@ -3,6 +3,7 @@
 The rig is the shipped one, on simulated devices; those of a kernel are in tests/lab.
 """
 
+import json
 import os
 import random
 import re
@@ -188,6 +189,10 @@ def test_hung_looping_wrong_and_away(services):
     services.systemctl("restart rigbus-highspeed")
     services.until("highspeed", "StatusText", ".*/dev/i2c-1.*")
     assert services.show("highspeed", "ActiveState") == "active"
+    found = services.booted.run(f"{RIGBUS} doctor --json")
+    assert found.returncode == 1, found.stdout
+    wrong = {f["what"]: f["detail"] for f in json.loads(found.stdout)["findings"] if f["state"] == "missing"}
+    assert "/dev/i2c-1" in wrong["highspeed"]
     services.booted.sh(f"rm {OWN}")
 
     assert {name: services.pid(name) for name in steady} == steady

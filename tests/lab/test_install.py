@@ -1,6 +1,7 @@
 """From a bare machine to a rig that runs: `make install`, `systemctl start rigbus.target`, and what comes of it.
 
-In virtual time the guest's clock counts instructions, 500 million a second: seconds there are the same on a busy host.
+In virtual time the guest's clock counts instructions, a thousand million a second: seconds there are the same on a busy
+host.
 """
 
 import json
@@ -47,6 +48,7 @@ while [ $(date +%s) -lt $end ]; do
     sleep 2
     for n in {{1..50}}; do echo pull-down > $line; sleep 0.02; echo pull-up > $line; sleep 0.03; done
     kills=$((kills + 1)) pulses=$((pulses + 50))
+    echo "$((end - $(date +%s))) s to go: $kills kills, $pulses pulses" > /dev/ttyS0
 done
 sleep 30
 systemctl stop rigbus.target

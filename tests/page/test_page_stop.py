@@ -191,6 +191,7 @@ def test_page_stop_in_a_dialog_and_by_touch(page_rig, open_page, browser):
     assert not page_rig.status_of("pumps")["locked"]
     page.touchscreen.tap(x, y)
     page.wait_for_selector(LATCHED)
+    page_rig.until(lambda: page_rig.status_of("pumps")["locked"], "the status, which is renewed later, says so")
     page_rig.unlock()
     page.wait_for_selector("#stop[data-look=ready]")
     # Ctrl+. also in a dialog and in a field

@@ -188,9 +188,9 @@ class Terminal:
             assert self.read(), self.text[-3000:]
         return self.text
 
-    def stop(self) -> tuple[int, str]:
-        """Ctrl-C; the exit code and what came on stderr."""
-        self.process.send_signal(signal.SIGINT)
+    def stop(self, number: int = signal.SIGINT) -> tuple[int, str]:
+        """Ctrl-C, or another; the exit code and what came on stderr."""
+        self.process.send_signal(number)
         deadline = time.monotonic() + WAIT_S
         while self.read() and time.monotonic() < deadline:
             pass
@@ -202,6 +202,9 @@ class Terminal:
             self.process.kill()
             self.process.communicate()
         os.close(self.end)
+
+
+GIVEN_BACK = "\x1b[?25h\x1b[?1049l"  # the cursor is there again, and what was on the screen before
 
 
 @pytest.fixture
@@ -226,4 +229,10 @@ def test_a_chart_that_ends_cleanly_and_outlives_the_bus(rig: Rig, chart: Termina
     chart.until("┤")
     code, errors = chart.stop()
     assert (code, errors) == (0, "")
-    assert chart.text.endswith("\x1b[?25h\x1b[?1049l")  # the cursor is there again, and what was on the screen before
+    assert chart.text.endswith(GIVEN_BACK)
+
+
+def test_a_chart_that_is_terminated_gives_the_screen_back(rig: Rig, chart: Terminal) -> None:
+    chart.until("┤")
+    assert chart.stop(signal.SIGTERM) == (143, "")
+    assert chart.text.endswith(GIVEN_BACK)

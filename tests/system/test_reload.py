@@ -1,7 +1,6 @@
 """SIGHUP on real daemons: what can change is taken while data comes, a mistake changes nothing, and it kills nobody."""
 
 import fcntl
-import itertools
 import os
 import pty
 import random
@@ -16,9 +15,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import csv_oracle as oracle
+import numpy as np
 import pytest
 from gateway_client import GATEWAY, Gateway
 from rig import ALL, ROOT, WAIT_S, Rig
+
+from common.store import chunks
 
 FAST = "[highspeed]\nrate_hz = 800.0\nframe_ms = {frame_ms}\n"
 CHANGING = """
@@ -79,11 +81,11 @@ def test_twenty_reloads_lose_nothing_of_what_is_sampled_counted_stored_and_writt
     assert rig.audit().sum("lost") == 0
     assert rig.rows("SELECT stream, unit, count, cause FROM ledger") == []
     assert oracle.differences(rig.data / "csv", rig.db, "pulses") == {}, rig.tail()
-    # no hole: each chunk begins where the one before it ends, to half a sample
-    chunks = rig.rows("SELECT t_ns, n, dt_ns, rate_hz FROM sample_chunks ORDER BY t_ns")
-    assert sum(n for _, n, _, _ in chunks) > 800
-    for (t_ns, n, _, rate_hz), (next_ns, *_) in itertools.pairwise(chunks):
-        assert abs(t_ns + n * 1e9 / rate_hz - next_ns) < 0.5e9 / rate_hz
+    # no hole: one sample comes after the other, to half a step, which a busy machine bends
+    rows = rig.rows("SELECT t_ns, dt_ns, n FROM sample_chunks ORDER BY t_ns")
+    steps = np.diff(np.concatenate([chunks.times(*row) for row in rows]))
+    assert len(steps) > 800
+    assert np.abs(steps / np.median(steps) - 1).max() < 0.5
 
 
 @contextmanager

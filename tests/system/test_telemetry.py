@@ -233,6 +233,7 @@ def test_an_application_that_comes_back_under_its_name(rig: Rig, apps: list[App]
     first = App(rig)
     apps.append(first)
     first.reach(50)
+    rig.until(lambda: streams(rig)[0][0] > 0, "the first one is stored")  # else nobody would ever hear of it
     rig.kill("sink")
     first.reach(first.rounds + 30)
     first.kill()

@@ -125,6 +125,7 @@ def start(tmp_path_factory):
         services.append(Service(folder, name))
         return services[-1]
 
+    one.folder = folder
     yield one
     for service in reversed(services):
         service.end()
@@ -184,6 +185,35 @@ def test_without_its_device_a_daemon_stays_a_while_and_says_what_is_missing(star
     assert len(service.log.read_text().splitlines()) == 1
     service.process.terminate()  # a stop meanwhile is a stop like any other
     assert service.process.wait(WAIT_S) == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "in_the_way", "told"),
+    [("sink", "d/rigbus.db", "unable to open"), ("pump", "d/pump/pump.db", "unable to open")],
+)
+def test_what_the_disk_refuses_at_the_start_is_waited_for(start, name, in_the_way, told):
+    """Ten quick ends would be the last (StartLimitBurst), and nobody would come back when the disk has room."""
+    (start.folder / in_the_way).mkdir(parents=True)
+    service = start(name)
+    assert told in service.until("STATUS=.*" + told)
+    before = service.beats()
+    service.hear(3.0)
+    assert service.process.poll() is None
+    assert service.beats() > before
+    service.process.terminate()
+    assert service.process.wait(WAIT_S) == 0
+
+
+def test_a_daemon_whose_folder_cannot_be_used_ends_late_but_stops_at_once(start):
+    (start.folder / "d/journal").mkdir(parents=True)
+    (start.folder / "d/journal/pulse").write_text("")
+    service = start("pulse")
+    service.until("STATUS=.*journal/pulse")
+    service.hear(2.0)
+    assert service.process.poll() is None
+    assert "READY=1" not in service.words
+    service.process.terminate()
+    assert service.process.wait(WAIT_S) == 1
 
 
 def test_the_forwarder_beats_only_where_frames_go_through_it(tmp_path_factory):

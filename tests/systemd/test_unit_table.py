@@ -9,8 +9,8 @@ import pytest
 from unit_files import PREFIX, SHIPPED, Unit, megabytes, services
 
 from common.config.schema import JournalConfig
+from common.journal.limits import journal_limits
 from common.rig import BUS, DAEMONS, PRODUCER, SINK
-from common.runtime import journal_limits
 
 UNITS = services()
 DOCUMENT = (Path(__file__).parents[2] / "docs/systemd.md").read_text()

@@ -106,6 +106,15 @@ def test_everything_that_is_missing_comes_with_a_command(examine):
     assert all(f.mend for f in missing)
 
 
+@pytest.mark.parametrize(("extra", "told"), [("", []), ("enabled=true\n", ["missing"])])
+def test_two_buckets_of_one_name_are_a_finding_where_influxdb_is_used(tmp_path, capsys, extra, told):
+    same = '[sink.influx]\nraw_bucket="a"\nb1m_bucket="a"\n'
+    (tmp_path / "r.toml").write_text(f'node = "rig"\n{same}{extra}')
+    assert cli.main(["doctor", "--json", "--config", str(tmp_path / "r.toml")]) == len(told)
+    findings = json.loads(capsys.readouterr().out)["findings"]
+    assert [f["state"] for f in findings if f["what"] == "influxdb"] == told
+
+
 def test_the_command_line_prints_them_and_says_no(tmp_path, capsys):
     (tmp_path / "r.toml").write_text('node = "rig"\n[highspeed]\ndriver="mpu6050"\nbus=251')
     words = ["doctor", "--config", str(tmp_path / "r.toml")]

@@ -10,6 +10,7 @@ import pytest
 
 from common import paths
 from common.errors import RigbusError, UsageError
+from common.latch import Latch
 from common.paths import Folders, Lock, endpoint, is_held, open_to_group
 
 FOLDERS = Folders(Path("/d"), Path("/r"))
@@ -137,3 +138,43 @@ def test_a_lock_that_root_makes_belongs_to_whom_the_folder_does(tmp_path, folder
     for made in (path, path.parent):
         assert (made.stat().st_uid, made.stat().st_gid) == (1234, 1235)
     assert path.stat().st_mode & 0o777 == 0o660
+
+
+@pytest.mark.parametrize("make", [Path.symlink_to, Path.hardlink_to], ids=["symlink", "hard link"])
+def test_a_lock_is_no_link_to_what_is_somebody_elses(tmp_path, make):
+    """Root takes locks in folders where others may write: it would give them the file."""
+    theirs, path = tmp_path / "theirs", tmp_path / "lock"
+    theirs.write_text("x")
+    theirs.chmod(0o600)
+    make(path, theirs)
+    with pytest.raises(RigbusError, match="lock: "):
+        Lock(path)
+    assert theirs.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
+@pytest.mark.parametrize("uid", [0, 4321], ids=["root", "one of the group"])
+def test_what_another_user_of_the_rig_makes_does_not_keep_the_services_out(tmp_path, uid):
+    data = tmp_path / "data"
+    data.mkdir()
+    os.chown(data, 1234, 1235)
+    data.chmod(0o2770)
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755)
+    child = os.fork()  # and no new interpreter: it may be in root's home
+    if child == 0:
+        try:
+            os.umask(0o022)
+            os.setgroups([])
+            os.setgid(1235)
+            os.setuid(uid)
+            Latch(data / "pump").set("smoke")
+            os._exit(0)
+        finally:
+            os._exit(1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert (data / "pump").stat().st_mode & 0o7777 == 0o2770
+    for made in (data / "pump", data / "pump/estop"):
+        assert made.stat().st_gid == 1235
+        assert made.stat().st_uid == (uid or 1234)
+        assert made.stat().st_mode & 0o660 == 0o660

@@ -55,9 +55,18 @@ def test_an_empty_value_is_none(config, tmp_path):
     assert (influx.org, influx.raw_bucket) == ("toml", "toml_raw")
 
 
-def test_a_dotenv_that_is_no_text_is_as_none(config, tmp_path):
-    (tmp_path / ".env").write_bytes(b"INFLUX_ORG=\xff\xfe\n")
-    assert load(str(config), {}).config.sink.influx.org == "toml"
+def test_a_comment_may_be_in_any_encoding_and_hides_nothing(config, tmp_path):
+    (tmp_path / ".env").write_bytes(b"# pi\xe8ce\nINFLUX_ORG=home\nRIGBUS_CONTROL_TOKEN=t\n")
+    assert load(str(config), {}).config.sink.influx.org == "home"
+    assert Secrets(tmp_path / ".env", {}).get("RIGBUS_CONTROL_TOKEN").reveal() == "t"
+
+
+def test_a_value_that_is_no_text_is_refused_without_its_text(config, tmp_path):
+    (tmp_path / ".env").write_bytes(b"INFLUX_ORG=home\nINFLUX_TOKEN=secret\xff\n")
+    with pytest.raises(ConfigError, match="the value of INFLUX_TOKEN is not UTF-8") as e:
+        load(str(config), {})
+    assert f"{tmp_path / '.env'}:2" in str(e.value)
+    assert "secret" not in str(e.value)
 
 
 def test_tokens_come_from_the_environment_then_credentials_then_dotenv(tmp_path):

@@ -7,9 +7,15 @@ import pytest
 
 from common import drivers
 from common.config.load import load
+from common.errors import RigbusError
+from common.log import Log
 from common.pumps import release
 
 PUMP = '[pump]\ndriver = "sim"\n[[pump.pump]]\nname = "water"\nstep = 16\ndir = 6\nen = 7\n'
+
+
+class Killed(Exception):
+    pass
 
 
 class Recorder:
@@ -43,6 +49,14 @@ def config(tmp_path: Path) -> Path:
     return file
 
 
+def killed(config: Path) -> None:
+    """A daemon took its lines, and could not give them back."""
+    held = load(str(config)).config.pump
+    assert held is not None
+    with pytest.raises(Killed), release.holding(held, config.parent, Log("pump")):
+        raise Killed
+
+
 def run(config: Path) -> int:
     return release.main(["--config", str(config), "--run-dir", str(config.parent)])
 
@@ -59,9 +73,7 @@ def run(config: Path) -> int:
     ids=["same", "moved", "disabled", "gone", "wrong"],
 )
 def test_the_lines_that_the_daemon_held_are_released(lines: Recorder, config: Path, now: str, released: list[int]):
-    held = load(str(config)).config.pump
-    assert held is not None
-    release.remember(held, config.parent)
+    killed(config)
     config.write_text(now)
     assert run(config) == 0
     assert lines.released == released
@@ -72,9 +84,7 @@ def test_the_lines_that_the_daemon_held_are_released(lines: Recorder, config: Pa
 
 
 def test_what_cannot_be_released_is_tried_again(lines: Recorder, config: Path):
-    held = load(str(config)).config.pump
-    assert held is not None
-    release.remember(held, config.parent)
+    killed(config)
     config.write_text("")
     lines.broken.add(7)
     assert run(config) == 0
@@ -87,3 +97,24 @@ def test_without_a_word_of_the_daemon_it_is_the_configuration(lines: Recorder, c
     (config.parent / "pump.lines").write_bytes(b"torn")
     assert run(config) == 0
     assert lines.released == [7]
+
+
+@pytest.mark.parametrize(
+    ("now", "released"), [(PUMP, []), (PUMP.replace("en = 7", "en = 8"), [7])], ids=["same", "moved"]
+)
+def test_a_start_releases_what_a_killed_one_held(lines: Recorder, config: Path, now: str, released: list[int]):
+    killed(config)
+    config.write_text(now)
+    cfg = load(str(config)).config.pump
+    assert cfg is not None
+    with release.holding(cfg, config.parent, Log("pump")):
+        assert lines.released == released
+    assert not (config.parent / "pump.lines").exists(), "given back"
+
+
+def test_a_start_that_cannot_note_its_lines_takes_none(config: Path, lines: Recorder):
+    cfg = load(str(config)).config.pump
+    assert cfg is not None
+    (config.parent / "pump.new").mkdir()
+    with pytest.raises(RigbusError, match=r"pump\.new"), release.holding(cfg, config.parent, Log("pump")):
+        pytest.fail("it began")
