@@ -10,7 +10,7 @@ from typing import Any
 from msgspec import Struct
 
 from common import clock
-from common.paths import fsync_path, give
+from common.paths import fsync_path, open_as
 
 _MAX_REASON = 200
 CONFIRM = "unlock"  # what whoever unlocks must say
@@ -35,7 +35,7 @@ class Latch:
         """Makes the folder, and a spare file: setting it needs no room on a full disk. Raises OSError."""
         if not folder.exists():
             folder.mkdir(parents=True, exist_ok=True)
-            give(folder, folder.parent.stat())  # whoever sets it: the daemon works in there
+            open_as(folder, folder.parent.stat())  # whoever sets it: the daemon works in there
         self.path, self._spare = folder / "estop", folder / "estop.spare"
         try:
             self._make_spare()
@@ -44,9 +44,11 @@ class Latch:
                 raise
 
     def _make_spare(self) -> None:
+        if self._spare.is_symlink():
+            self._spare.unlink()  # what is written goes nowhere else
         if not self._spare.exists():
             self._spare.write_text(" " * 512)
-            give(self._spare, self._spare.parent.stat())
+            open_as(self._spare, self._spare.parent.stat())
             fsync_path(self._spare)
 
     def is_set(self) -> bool:
@@ -79,7 +81,7 @@ class Latch:
             except FileNotFoundError:
                 self.path.touch()
                 with suppress(OSError):  # set it is, whoever may read it
-                    give(self.path, self.path.parent.stat())
+                    open_as(self.path, self.path.parent.stat())
             try:
                 self.path.write_text(json.dumps({"reason": reason, "t_ns": clock.wall_ns()}))
             except OSError:

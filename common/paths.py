@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from common.errors import RigbusError, UsageError
+from common.rights import rights_of
 
 MAX_SOCKET_PATH = 107  # bytes of sockaddr_un.sun_path, less the closing zero
 
@@ -61,8 +62,14 @@ class Folders(NamedTuple):
 
 def require_whole(data: Path) -> None:
     """Raises RigbusError where a restore was cut short: what lies in the data folder is of two times."""
-    if (data / RESTORING / STORE).exists():
-        raise RigbusError(f"{data / RESTORING}: a restore was cut short; run `rigbus restore` again")
+    marker = data / RESTORING / STORE
+    try:
+        marker.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as e:
+        raise RigbusError(f"{data}: {e.strerror}") from None
+    raise RigbusError(f"{marker.parent}: a restore was cut short; run `rigbus restore` again")
 
 
 def endpoint(path: Path) -> str:
@@ -103,14 +110,8 @@ class Lock:
     def __init__(self, path: Path) -> None:
         """Raises RigbusError where another process holds it for two seconds (a look by `is_held` is over sooner)."""
         try:
-            new = not path.parent.exists()
-            path.parent.mkdir(parents=True, exist_ok=True)
-            # root takes locks in folders of others: a link there must not give away what it points to
-            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o660)
-            _refuse_another(path, self._fd)
-            if new:
-                give(path.parent, path.parent.parent.stat())
-            give(path, path.parent.stat(), 0o660)
+            with rights_of(path):
+                self._fd = self._open(path)
         except OSError as e:
             raise RigbusError(f"{path}: {e.strerror}") from None
         for _ in range(40):
@@ -125,19 +126,26 @@ class Lock:
     def release(self) -> None:
         os.close(self._fd)
 
+    @staticmethod
+    def _open(path: Path) -> int:
+        new = not path.parent.exists()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o660)
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
+            os.close(fd)
+            raise RigbusError(f"{path}: not a file of its own, so no lock")
+        if new:
+            open_as(path.parent, path.parent.parent.stat())
+        open_as(path, path.parent.stat(), 0o660)
+        return fd
 
-def _refuse_another(path: Path, fd: int) -> None:
-    found = os.fstat(fd)
-    if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
-        os.close(fd)
-        raise RigbusError(f"{path}: not a file of its own, so no lock")
 
+def open_as(path: Path, like: os.stat_result, mode: int | None = None) -> None:
+    """What is made in a folder gets its permissions. Raises OSError.
 
-def give(path: Path, like: os.stat_result, mode: int | None = None) -> None:
-    """What is made in a folder gets its permissions, and its owner where root makes it. Raises OSError.
-
-    Else what one user of the rig makes (`sudo rigbus …`) would keep another out, or the services. like: the folder's
-    stat. mode: of the file, instead. A link stays as it is, and so does what belongs to somebody else.
+    Else what one user of the rig makes would keep another out, or the services. like: the folder's stat. mode: of the
+    file, instead. A link stays as it is, and so does what belongs to somebody else.
     """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -149,11 +157,8 @@ def give(path: Path, like: os.stat_result, mode: int | None = None) -> None:
         found = os.fstat(fd)
         if found.st_uid != os.geteuid():
             return
-        # Services may neither give files away nor set the bit that folders pass on (setgid), and need not; nor can
-        # each file system (a stick with FAT).
-        if os.geteuid() == 0:
-            with suppress(PermissionError):
-                os.fchown(fd, like.st_uid, like.st_gid)
+        # Services may not set the bit that folders pass on (setgid), and need not; nor can each file system (a stick
+        # with FAT).
         wanted = mode or like.st_mode & (0o7777 if stat.S_ISDIR(found.st_mode) else 0o666)
         if stat.S_IMODE(os.fstat(fd).st_mode) != wanted:
             with suppress(PermissionError):

@@ -213,10 +213,12 @@ class Runtime:
     def sit_out(self, why: str) -> None:
         """For a daemon without what it needs, before it ends: under systemd it stays for a while.
 
-        So that is looked for again and again, but seldom, and it is no crash loop.
+        So that is looked for again and again, but seldom: ten ends within five minutes would be the last
+        (StartLimitBurst).
         """
         if not self.notifier.listens:
             return
+        self._ctl.ending = why  # nobody serves run()'s ops any more
         self.say(why)
         self.details = {**self.details, "missing": why}
         self.notifier.watched = {name: self.notifier.watched[name] for name in ("writer", "ctl")}  # run()'s have ended
@@ -297,7 +299,7 @@ class Runtime:
     def close(self, why: str = "stopped") -> None:
         """Drains, says `closed`, serves ctl until acknowledged or for 3 s. why: for systemctl status."""
         self._status_line.stop()
-        self._ctl.ending = True
+        self._ctl.ending = "stopping: the daemon ends"
         if not self._publisher.stop():
             self.log.warning("stopped before every frame was acknowledged; they stay in the journal")
         self._ctl.stop()

@@ -64,9 +64,9 @@ def entry(
         )  # fmt: skip
     except RigbusError as e:
         log.error(str(e), event=_event_of(e))
-        if not isinstance(e, ConfigError):
-            _wait_out(str(e), early)
-        return e.exit_code
+        was_told = not isinstance(e, ConfigError) and _sit_out(str(e), early)
+        log.noted(LogEvent.STOP, "stopped", code=(code := 0 if was_told else e.exit_code))
+        return code
     code, why = 0, "stopped"
     for number, obey in ((signal.SIGHUP, rt.reload.ask), (signal.SIGTERM, rt.stop), (signal.SIGINT, rt.stop)):
         signal.signal(number, lambda *_, obey=obey: obey())
@@ -84,7 +84,8 @@ def entry(
             rt.sit_out(why)
             code = 0 if rt.stopping else code
     except BaseException as e:
-        log.noted(LogEvent.FAILED, "a fault of the daemon", warn=True, error=f"{type(e).__name__}: {e}")
+        why = f"{type(e).__name__}: {e}"
+        log.noted(LogEvent.FAILED, "a fault of the daemon", warn=True, error=why)
         raise
     finally:
         rt.close(why)
@@ -93,15 +94,14 @@ def entry(
     return code
 
 
-def _wait_out(why: str, early: list[int]) -> None:
-    """Under systemd: what keeps a daemon from starting (a disk, a lock) is looked at again for ever, but seldom.
-
-    Ten ends within five minutes would be the last (StartLimitBurst). Not ready yet, it has no watchdog.
-    """
+def _sit_out(why: str, early: list[int]) -> bool:
+    """`Runtime.sit_out`, where there is none: what keeps it away is a disk, a folder, a lock. True: told to stop."""
     notifier, until = Notifier(), time.monotonic() + AWAY_S
-    notifier.send(f"STATUS={why}")
+    notifier.send("READY=1", f"STATUS={why}")
     while notifier.listens and time.monotonic() < until and not {signal.SIGTERM, signal.SIGINT} & {*early}:
+        notifier.progress()
         time.sleep(0.2)
+    return bool({signal.SIGTERM, signal.SIGINT} & {*early})
 
 
 def _event_of(e: RigbusError) -> LogEvent:

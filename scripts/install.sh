@@ -24,11 +24,13 @@ fail() {
 
 # What the environment was made with goes on: another would throw it away. After an upgrade of the distribution that is
 # the new python3, as it is a link. Then the system's: apt's modules fit no other, and the daemons may not read what is
-# in somebody's home.
+# in somebody's home. One that was named, and no other.
 find_python() {
-    local candidate before
+    local candidate before candidates
     before=$(readlink -f "$VENV/bin/python" || true)
-    for candidate in ${PYTHON:+"$PYTHON"} "$before" /usr/bin/python3 /usr/bin/python3.1[321] python3 python3.13 python3.12 python3.11; do
+    candidates=("$before" /usr/bin/python3 /usr/bin/python3.1[321] python3 python3.13 python3.12 python3.11)
+    if [ -n "${PYTHON:-}" ]; then candidates=("$PYTHON"); fi
+    for candidate in "${candidates[@]}"; do
         if "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; then
             command -v "$candidate"
             return
@@ -57,7 +59,10 @@ put() {
 
 environment() {
     local base version options=()
-    base=$(find_python) || fail "no Python 3.11, 3.12 or 3.13 here; PYTHON=/path/to/python3.11 names one"
+    if ! base=$(find_python); then
+        [ -z "${PYTHON:-}" ] || fail "PYTHON=$PYTHON is no Python 3.11, 3.12 or 3.13"
+        fail "no Python 3.11, 3.12 or 3.13 here; PYTHON=/path/to/python3.11 names one"
+    fi
     "$base" -c 'import ensurepip, venv' 2>/dev/null || fail "$base has no venv module (Debian: apt install python3-venv)"
     # The mark is written last: without it the environment is a part of one. After an upgrade of the distribution its
     # python is the new one, and its libraries are those of the old one.
@@ -209,7 +214,7 @@ motor_runs() {
         "$VENV/bin/python" -c 'import json, sys; sys.exit(not any(p["run"] for p in json.load(sys.stdin)["pumps"]))' 2>/dev/null
 }
 
-# What runs or has failed, and only if something changed. A motor that runs is not stopped for it.
+# What runs, or has failed in a rig that runs, and only if something changed. A motor that runs is not stopped for it.
 restart() {
     local unit state running=() failed=()
     [ -d /run/systemd/system ] || return 0
@@ -218,19 +223,20 @@ restart() {
         if [ "$unit" = rigbus-pump.service ] && motor_runs; then
             say "a motor runs: $unit goes on with what it was; when it rests: systemctl restart rigbus-pump"
         elif [ "$state" = failed ]; then
-            failed+=("$unit")
+            # else somebody has stopped the rig, or this one
+            if systemctl -q is-active rigbus.target && systemctl -q is-enabled "$unit"; then failed+=("$unit"); fi
         else
             running+=("$unit")
         fi
     done < <(systemctl list-units --plain --no-legend --state=active,activating,failed 'rigbus-*.service')
-    if [ ${#running[@]} -gt 0 ]; then
-        say "restarting ${running[*]}"
-        systemctl restart "${running[@]}" || fail "not all of them came back: rigbus doctor"
-    fi
     if [ ${#failed[@]} -gt 0 ]; then
         say "had failed, trying again: ${failed[*]}"
         systemctl reset-failed "${failed[@]}" 2>/dev/null || true # what was started too often would be refused
         systemctl restart "${failed[@]}" || say "not all of them are well now: rigbus doctor"
+    fi
+    if [ ${#running[@]} -gt 0 ]; then
+        say "restarting ${running[*]}"
+        systemctl restart "${running[@]}" || fail "not all of them came back: rigbus doctor"
     fi
 }
 

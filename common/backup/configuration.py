@@ -10,6 +10,7 @@ from common.backup.contents import CONFIG, ENV, Manifest
 from common.config.load import Loaded
 from common.errors import RigbusError
 from common.paths import fsync_path
+from common.rights import OWN
 
 
 class Placed(NamedTuple):
@@ -43,7 +44,7 @@ def prepare(source: Path, manifest: Manifest, loaded: Loaded) -> Ready:
                 continue
             made = target.with_name(f".{target.name}.restoring")
             ready.made.append((made, target))
-            if contents.copy(source / part.path, made) != part.sha256:
+            if contents.copy(source / part.path, made, OWN) != part.sha256:
                 raise RigbusError(f"{source / part.path}: damaged, it is not what was backed up")
             _same_rights(made, target)
     except BaseException:

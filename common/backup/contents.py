@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from common.errors import RigbusError
 from common.rig import DAEMONS
+from common.rights import rights_of
 
 FORMAT = 1
 MANIFEST = "backup.json"
@@ -113,11 +114,16 @@ def is_there(folder: Path) -> bool:
     return any(_is_file(p) and p.name not in (*_MADE_ANEW, *_LATCH) for p in folder.rglob("*"))
 
 
-def copy(source: Path, target: Path) -> str:
-    """Copies a file, on the disk when this returns; its sha256. No room is taken that it has not. Raises OSError."""
+def copy(source: Path, target: Path, by: Path) -> str:
+    """Copies a file, on the disk when this returns; its sha256. No room is taken that it has not. Raises OSError.
+
+    by: the source is read by whom this belongs to (`rights_of`).
+    """
     digest = hashlib.sha256()
+    with rights_of(by):
+        found = source.open("rb")
     target.parent.mkdir(parents=True, exist_ok=True)
-    with source.open("rb") as found, target.open("wb") as made:
+    with found, target.open("wb") as made:
         while block := found.read(_BLOCK):
             digest.update(block)
             made.write(block)

@@ -7,6 +7,7 @@ knows no less than the database: an outcome that was told is not told again.
 import os
 import shutil
 import time
+from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +19,7 @@ from common.backup.snapshot import snapshot
 from common.config.load import Loaded
 from common.errors import RigbusError
 from common.paths import STORE, Folders, Lock, fsync_path
+from common.rights import rights_of
 from common.store import readonly, schema, space
 
 _MARGIN_BYTES = 4 << 20
@@ -39,9 +41,15 @@ def make(loaded: Loaded, folders: Folders, into: Path, *, secrets: bool, keep: i
     Raises RigbusError, OSError.
     """
     began = time.monotonic()
+    with rights_of(folders.data):
+        if not folders.store.exists():
+            raise RigbusError(f"{folders.store}: no database there")
+    with rights_of(into):
+        return _make(loaded, folders, into, secrets=secrets, keep=keep, told=told, began=began)
+
+
+def _make(loaded: Loaded, folders: Folders, into: Path, *, secrets: bool, keep: int, told: Told, began: float) -> Made:
     node = loaded.config.node
-    if not folders.store.exists():
-        raise RigbusError(f"{folders.store}: no database there")
     into.mkdir(parents=True, exist_ok=True)
     lock = Lock(into / ".rigbus-backup.lock")  # one at a time
     try:
@@ -70,10 +78,11 @@ def _fill(loaded: Loaded, folders: Folders, made: Path, *, secrets: bool, told: 
 
     def take(path: Path, name: str, *, mode: int = 0) -> None:
         target = made / name
+        if mode and not os.access(path, os.R_OK, effective_ids=True):
+            raise RigbusError(f"{made.parent}: whom that belongs to may not read {path}; no secrets into it")
         try:
-            digest = contents.copy(path, target)
+            digest = contents.copy(path, target, path)
         except FileNotFoundError:
-            target.unlink(missing_ok=True)
             return  # trimmed, or finished, since it was listed
         if mode:
             target.chmod(mode)
@@ -88,13 +97,14 @@ def _fill(loaded: Loaded, folders: Folders, made: Path, *, secrets: bool, told: 
         parts.append(Part(name, target.stat().st_size, contents.sha256(target)))
 
     told("journals", 0, 0)
-    for path in contents.journals(folders.data):
+    for path in _listed(contents.journals, folders):
         take(path, f"{DATA}/{path.relative_to(folders.data)}")
-    conn, _ = readonly.connect(str(folders.store))  # refuses what is not ours
-    conn.close()
+    with rights_of(folders.store):
+        conn, _ = readonly.connect(str(folders.store))  # refuses what is not ours
+        conn.close()
     t_ns = clock.wall_ns()
     take_database(folders.store, STORE, "database")
-    for path in contents.records(folders.data):
+    for path in _listed(contents.records, folders):
         name = f"{DATA}/{path.relative_to(folders.data)}"
         if path.suffix == ".db":
             take_database(path, name, path.stem)
@@ -112,13 +122,20 @@ def _fill(loaded: Loaded, folders: Folders, made: Path, *, secrets: bool, told: 
     return parts
 
 
+def _listed(which: Callable[[Path], Iterator[Path]], folders: Folders) -> list[Path]:
+    with rights_of(folders.data):
+        return list(which(folders.data))
+
+
 def _check_room(loaded: Loaded, folders: Folders, into: Path) -> None:
     """On the disk of the database its share stays free: else it would have to give up rows for this."""
-    paths = [*contents.journals(folders.data), *contents.records(folders.data)]
-    needed = _MARGIN_BYTES + sum(space.size(str(path)) for path in paths)
-    needed += space.size(str(folders.store)) + space.size(f"{folders.store}-wal")
-    if os.stat(into).st_dev == os.stat(folders.data).st_dev:
-        needed += space.floor_bytes(folders.data, loaded.config.sink.min_free_mb)
+    there = os.stat(into).st_dev
+    paths = _listed(contents.journals, folders) + _listed(contents.records, folders)
+    with rights_of(folders.data):
+        needed = _MARGIN_BYTES + sum(space.size(str(path)) for path in paths)
+        needed += space.size(str(folders.store)) + space.size(f"{folders.store}-wal")
+        if there == os.stat(folders.data).st_dev:
+            needed += space.floor_bytes(folders.data, loaded.config.sink.min_free_mb)
     if (free := space.free_bytes(into)) < needed:
         raise RigbusError(f"{into}: {free / 1e6:.0f} MB are free, a backup needs {needed / 1e6:.0f} MB")
 

@@ -21,8 +21,9 @@ from common.errors import ConfigError, RigbusError
 from common.journal.counter import disown
 from common.latch import Latch
 from common.log import Log
-from common.paths import RESTORING, STORE, Folders, Lock, fsync_path, give, is_alive, is_held
+from common.paths import RESTORING, STORE, Folders, Lock, fsync_path, is_alive, is_held, open_as
 from common.rig import DAEMONS
+from common.rights import OWN, rights_of
 from common.secrets import Secrets
 from common.store import schema, space
 
@@ -61,6 +62,13 @@ def restore(loaded: Loaded, folders: Folders, source: Path, options: Options, to
             f"{source}: made by a newer rigbus ({manifest.rigbus}): its database has schema version "
             f"{manifest.schema}, this rigbus knows only {len(schema.MIGRATIONS)}"
         )
+    with rights_of(folders.data):
+        return _restore(manifest, loaded, folders, source, options, told)
+
+
+def _restore(
+    manifest: Manifest, loaded: Loaded, folders: Folders, source: Path, options: Options, told: Told
+) -> Restored:
     folders.make()
     with _stopped(folders):
         units = sorted({unit for part in manifest.parts if (unit := contents.unit_of(part.path))})
@@ -79,9 +87,10 @@ def restore(loaded: Loaded, folders: Folders, source: Path, options: Options, to
         try:
             now_ns = rejoin.rejoin(unready / STORE, manifest, source, _feeds(loaded, folders))
             latched = _make_ready(unready, put, manifest)
-            _give(unready, folders.data)
+            _open_as(unready, folders.data)
             if options.config:
-                config = configuration.prepare(source, manifest, loaded)
+                with rights_of(loaded.sources[0]):
+                    config = configuration.prepare(source, manifest, loaded)
         except BaseException:
             shutil.rmtree(unready, ignore_errors=True)
             raise
@@ -89,7 +98,8 @@ def restore(loaded: Loaded, folders: Folders, source: Path, options: Options, to
         aside = contents.unused(folders.data / f"before-restore-{stamp}")
         _begin(unready, ready)
         _place(ready, folders, aside, put)
-        placed = configuration.place(config, stamp)
+        with rights_of(loaded.sources[0]):
+            placed = configuration.place(config, stamp)
     return Restored(manifest, put, there if not options.all else [], aside if aside.exists() else None, latched, placed)
 
 
@@ -108,7 +118,7 @@ def _stopped(folders: Folders) -> Iterator[None]:
         for folder, path in paths:
             held.callback(Lock(path).release)
             while path != folder:
-                give(path, folder.stat())
+                open_as(path, folder.stat())
                 path = path.parent
         yield
 
@@ -138,7 +148,7 @@ def _copy(source: Path, manifest: Manifest, ready: Path, put: list[str], loaded:
     try:
         for part in wanted:
             told("copying", done, total)
-            if contents.copy(source / part.path, ready / part.path) != part.sha256:
+            if contents.copy(source / part.path, ready / part.path, OWN) != part.sha256:
                 raise RigbusError(f"{source / part.path}: damaged, it is not what was backed up")
             done += part.bytes
         told("copying", done, total)
@@ -190,7 +200,7 @@ def _place(ready: Path, folders: Folders, aside: Path, put: list[str]) -> None:
         if (present := folders.data / f"{STORE}{end}").exists():
             _set_aside(present, aside / present.name)
     if aside.exists():
-        _give(aside, folders.data)
+        _open_as(aside, folders.data)
     (ready / STORE).rename(folders.store)
     fsync_path(folders.data)
     shutil.rmtree(ready)
@@ -202,10 +212,10 @@ def _set_aside(path: Path, aside: Path) -> None:
     fsync_path(aside.parent)
 
 
-def _give(folder: Path, data: Path) -> None:
-    """As `give` does it, all that is in it: whoever restores, the daemons must write there. On the disk then."""
+def _open_as(folder: Path, data: Path) -> None:
+    """As `open_as` does it, all that is in it: whoever restores, the daemons must write there. On the disk then."""
     like = data.stat()
     for here, _, names in os.walk(folder):
         for path in (Path(here), *(Path(here, name) for name in names)):
-            give(path, like)
+            open_as(path, like)
             fsync_path(path)

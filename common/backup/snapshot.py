@@ -10,10 +10,11 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack
 from pathlib import Path
 
 from common.errors import RigbusError
+from common.rights import rights_of
 from common.telemetry import readonly
 
 STEP_PAGES = 4096
@@ -45,11 +46,15 @@ def snapshot(source: Path, target: Path, told: Callable[[int, int], None] = lamb
 def _copy(source: Path, target: Path, told: Callable[[int, int], None]) -> bool:
     """False: nobody had it open, so it was read as it stood, and then somebody began to write."""
     before = _look(source)
-    conn, is_frozen = readonly.connect(str(source))
-    with closing(conn), closing(sqlite3.connect(target, isolation_level=None)) as made:
-        conn.execute("BEGIN")  # one state for all steps
-        [page] = conn.execute("PRAGMA page_size").fetchone()
-        conn.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    with ExitStack() as opened:
+        with rights_of(source):
+            conn, is_frozen = readonly.connect(str(source))
+            opened.callback(conn.close)
+            conn.execute("BEGIN")  # one state for all steps
+            [page] = conn.execute("PRAGMA page_size").fetchone()
+            conn.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        made = sqlite3.connect(target, isolation_level=None)
+        opened.callback(made.close)
         for setting in ("journal_mode = OFF", "synchronous = OFF", "cache_size = -2000"):
             made.execute(f"PRAGMA {setting}").fetchone()
         log = Path(f"{source}-wal")
@@ -81,15 +86,17 @@ def _copy(source: Path, target: Path, told: Callable[[int, int], None]) -> bool:
 
 
 def _look(path: Path) -> tuple[int, int, int, bool]:
-    try:
-        found = path.stat()
-    except FileNotFoundError:
-        return (0, 0, 0, False)
-    return (found.st_ino, found.st_size, found.st_mtime_ns, Path(f"{path}-wal").exists())
+    with rights_of(path):
+        try:
+            found = path.stat()
+        except FileNotFoundError:
+            return (0, 0, 0, False)
+        return (found.st_ino, found.st_size, found.st_mtime_ns, Path(f"{path}-wal").exists())
 
 
 def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0
+    with rights_of(path):
+        try:
+            return path.stat().st_size
+        except OSError:
+            return 0

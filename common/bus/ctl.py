@@ -47,7 +47,7 @@ class CtlServer:
         self._stop = False
         self._check = False
         self.starting = False  # not all ops may be there yet
-        self.ending = False  # what acts is refused; what is stored may still be asked
+        self.ending = ""  # why what acts is refused; what is stored may still be asked
         self._done: deque[tuple[list[bytes], Any, Future[dict[str, Any]]]] = deque()
         self.rounds = Rounds(_ROUND_S)
         self._token = os.urandom(16)  # a message that nobody else can send
@@ -157,7 +157,7 @@ class CtlServer:
             request_id, op = envelope.id, envelope.op
             handler = self._handlers.get(op)
             if self.ending and op not in _ALWAYS:
-                raise RigbusError("stopping: the daemon ends")
+                raise RigbusError(self.ending)
             if handler is None and self.starting:
                 raise RigbusError("starting")
             if handler is None:

@@ -19,6 +19,7 @@ from common.ctl import request
 from common.errors import RigbusError
 from common.latch import CONFIRM, Latch
 from common.paths import Folders, is_alive
+from common.rights import rights_of
 
 _ASK_S = 5.0  # an intent is on the disk and in the journal before the answer comes
 _LOOK_S = 0.1
@@ -215,8 +216,8 @@ def _estop(args: argparse.Namespace) -> int:
         # a daemon that is gone or hangs moves nothing for long; the latch keeps the next one from it
         print(f"rigbus: {e}; setting the latch in {folders.data} all the same", file=sys.stderr)
     if not reply.get("saved"):
-        latch = Latch(folders.data / "pump")
-        latch.set(reason)
+        with rights_of(folders.data / "pump"):
+            Latch(folders.data / "pump").set(reason)
         reply = {"locked": True, "stopped": reply.get("stopped"), "saved": True}
     if args.format == "json":
         print_json({key: reply[key] for key in ("locked", "stopped", "saved")})

@@ -67,8 +67,9 @@ def register(sub: "argparse._SubParsersAction[argparse.ArgumentParser]", common:
 def run(args: argparse.Namespace) -> int:
     config, folders = open_config(args)
     end = time.monotonic() + args.duration if args.duration is not None else float("inf")
-    stop = _Stop()
     view, prefixes = _view(args, config)
+    # the others end as every program does, also while whoever reads them takes nothing
+    stop = _Stop(on_screen=view.refresh_s is not None and args.format != "json")
     try:
         if not is_alive(folders, "bus"):
             raise RigbusError(f"{folders.bus_out}: no bus there; is the rig running? (rigbus run)")
@@ -87,9 +88,9 @@ class _Stop:
     number: of the one that came; a second one ends at once.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, on_screen: bool) -> None:
         self.number = 0
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM) if on_screen else ():
             if signal.getsignal(number) is not signal.SIG_IGN:  # in the background of a script it is ignored
                 signal.signal(number, self._on_signal)
 

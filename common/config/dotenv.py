@@ -71,7 +71,9 @@ def overlay(base: Table, main: FilePath, environ: Mapping[str, str], order: int)
             where = Source(order, str(file), found.original.line)
             if found.error:  # its text may be a token
                 refuse(where, (), "not NAME=value (a quote that is not closed?)")
-            if "\N{REPLACEMENT CHARACTER}" in (found.value or ""):
+            if _is_garbled(found.key):  # of which the rest may be a token
+                refuse(where, (), "not NAME=value in UTF-8")
+            if _is_garbled(found.value):
                 refuse(where, (), f"the value of {found.key} is not UTF-8")
     layers = [(environ, "environment "), *((read(file), f"{file}: ") for file in files)]
     tree = base
@@ -83,6 +85,11 @@ def overlay(base: Table, main: FilePath, environ: Mapping[str, str], order: int)
                 tree = merge(tree, build(_nested(path, _value(name, text)), Config, lambda _, s=source: s))  # type: ignore[misc]
                 break
     return tree
+
+
+def _is_garbled(text: str | None) -> bool:
+    """Whether it was not UTF-8: a byte that cannot be in it, or one of UTF-16's zeros."""
+    return not {"\N{REPLACEMENT CHARACTER}", "\0"}.isdisjoint(text or "")
 
 
 def _value(name: str, text: str) -> Any:

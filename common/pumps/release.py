@@ -20,6 +20,8 @@ from common.errors import RigbusError
 from common.log import Log
 from common.options import add_common
 
+_NOTE = "pump.lines"  # in the run folder
+
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m common.pumps.release", description=__doc__)
@@ -33,13 +35,13 @@ def main(argv: list[str] | None = None) -> int:
         configured = loaded.config.pump
     except RigbusError as e:
         log.error(str(e))
-    file = _file(run)
-    held = _read(file)
-    done = held is None or _release(held, run, log)
-    if configured is not None and configured.enabled and configured != held:
+    held = _read(run)
+    if configured is not None and configured.enabled and configured not in held:
         _release(configured, run, log)
-    if done:
-        file.unlink(missing_ok=True)
+    try:
+        _note(run, [cfg for cfg in held if not _release(cfg, run, log)])
+    except RigbusError as e:
+        log.error(str(e))
     return 0
 
 
@@ -47,31 +49,34 @@ def main(argv: list[str] | None = None) -> int:
 def holding(cfg: PumpConfig, run: Path, log: Log) -> Iterator[None]:
     """Notes whose lines a daemon takes, until it has given them back; what did not end well leaves its note.
 
-    First it releases what an earlier one left, where that was not the same. Raises RigbusError.
+    First it releases what earlier ones left, where that was not the same; what cannot be stays noted. Raises
+    RigbusError.
     """
-    file = _file(run)
-    left = _read(file)
-    if left is not None and left != cfg:
-        _release(left, run, log)
-    new = file.with_suffix(".new")
+    left = [before for before in _read(run) if before != cfg and not _release(before, run, log)]
+    _note(run, [cfg, *left])
+    yield
+    _note(run, left)
+
+
+def _read(run: Path) -> list[PumpConfig]:
+    """What was held and not given back: the lines of each such configuration."""
     try:
-        new.write_bytes(msgspec.json.encode(cfg))
+        return msgspec.json.decode((run / _NOTE).read_bytes(), type=list[PumpConfig])
+    except (OSError, msgspec.MsgspecError):
+        return []
+
+
+def _note(run: Path, held: list[PumpConfig]) -> None:
+    file = run / _NOTE
+    try:
+        if not held:
+            file.unlink(missing_ok=True)
+            return
+        new = file.with_suffix(".new")
+        new.write_bytes(msgspec.json.encode(held))
         new.replace(file)
     except OSError as e:
         raise RigbusError(f"{e.filename or run}: {e.strerror}") from None
-    yield
-    file.unlink(missing_ok=True)
-
-
-def _file(run: Path) -> Path:
-    return run / "pump.lines"
-
-
-def _read(file: Path) -> PumpConfig | None:
-    try:
-        return msgspec.json.decode(file.read_bytes(), type=PumpConfig)
-    except (OSError, msgspec.MsgspecError):
-        return None
 
 
 def _release(cfg: PumpConfig, run: Path, log: Log) -> bool:

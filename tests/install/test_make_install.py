@@ -178,19 +178,28 @@ IN_STATES = """for unit in sink:active pulse:failed bus:inactive; do
     state=${unit#*:}
     case "$*" in *list-units*[=,]$state[,\\ ]*) echo "rigbus-${unit%:*}.service loaded $state x" ;; esac
 done
-case "$*" in "restart rigbus-pulse.service") exit 1 ;; esac"""
+case "$*" in "restart rigbus-pulse.service"|"-q $STOPPED"*) exit 1 ;; esac"""
+TRIED_AGAIN = ["reset-failed rigbus-pulse.service", "restart rigbus-pulse.service"]
 
 
-def test_what_has_failed_is_tried_again_and_what_was_stopped_is_not(installed):
+@pytest.mark.parametrize(
+    ("stopped", "tried_again"), [("-", TRIED_AGAIN), ("is-active", []), ("is-enabled", [])],
+    ids=["it runs", "the rig was stopped", "it was disabled"],
+)  # fmt: skip
+def test_what_has_failed_is_tried_again_and_what_was_stopped_is_not(installed, stopped, tried_again):
     """One that fails once more, as its device is missing, stops nothing."""
-    installed.put("/stub/systemctl", f'#!/bin/sh\necho "$@" >> /calls\n{IN_STATES}\n', 0o755)
+    installed.put("/stub/systemctl", f'#!/bin/sh\nSTOPPED={stopped}\necho "$@" >> /calls\n{IN_STATES}\n', 0o755)
     installed.sh("mkdir -p /run/systemd/system; echo '# new' >> /src/systemd/rigbus-pump.service")
     installed.sh(AGAIN, first_in_path="/stub")
-    assert installed.sh("grep -E '^(reset-failed|restart) ' /calls").splitlines() == [
-        "restart rigbus-sink.service",
-        "reset-failed rigbus-pulse.service",
-        "restart rigbus-pulse.service",
-    ]
+    called = installed.sh("grep -E '^(reset-failed|restart) ' /calls").splitlines()
+    assert called == [*tried_again, "restart rigbus-sink.service"]
+
+
+def test_a_python_that_does_not_fit_is_named_and_no_other_is_taken(installed):
+    done = installed.run(AGAIN.replace("make install", "make install PYTHON=/bin/false"))
+    assert done.returncode != 0
+    assert "install: PYTHON=/bin/false is no Python 3.11, 3.12 or 3.13" in done.stdout
+    installed.sh(f"cd / && {RIGBUS} config check")
 
 
 def test_uninstall_takes_all_but_what_is_yours(installed):

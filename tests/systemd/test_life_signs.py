@@ -18,6 +18,7 @@ import zmq
 from common.bus import ctl, publisher
 from common.config.schema import Config
 from common.ctl import request
+from common.errors import RigbusError
 from common.frames import Event
 from common.log import Log
 from common.paths import Folders, endpoint
@@ -183,6 +184,10 @@ def test_without_its_device_a_daemon_stays_a_while_and_says_what_is_missing(star
     assert service.process.poll() is None
     assert service.beats() > before
     assert len(service.log.read_text().splitlines()) == 1
+    folders = Folders(start.folder / "d", start.folder / "r")
+    with pytest.raises(RigbusError, match="gpio"):
+        request(folders, "pulse", "pause")  # whatever it is: nobody would do it
+    assert request(folders, "pulse", "status")["missing"] == told.removeprefix("STATUS=").partition(", 0 lost")[0]
     service.process.terminate()  # a stop meanwhile is a stop like any other
     assert service.process.wait(WAIT_S) == 0
 
@@ -209,10 +214,21 @@ def test_a_daemon_whose_folder_cannot_be_used_ends_late_but_stops_at_once(start)
     (start.folder / "d/journal/pulse").write_text("")
     service = start("pulse")
     service.until("STATUS=.*journal/pulse")
+    service.until("READY=1")  # nothing is to wait for it
+    service.until("WATCHDOG=1")
     service.hear(2.0)
     assert service.process.poll() is None
-    assert "READY=1" not in service.words
     service.process.terminate()
+    assert service.process.wait(WAIT_S) == 0
+
+
+def test_a_daemon_that_has_a_fault_says_so_to_the_end(start, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(start.folder))
+    (start.folder / "sitecustomize.py").write_text(
+        "import common.pumps.ops as ops\ndef beat(self): raise ZeroDivisionError('a fault')\nops.Ops.beat = beat\n"
+    )
+    service = start("pump")
+    service.until("STATUS=ZeroDivisionError: a fault")
     assert service.process.wait(WAIT_S) == 1
 
 

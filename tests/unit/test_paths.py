@@ -11,7 +11,8 @@ import pytest
 from common import paths
 from common.errors import RigbusError, UsageError
 from common.latch import Latch
-from common.paths import Folders, Lock, endpoint, is_held, open_to_group
+from common.paths import Folders, Lock, endpoint, is_held, open_to_group, require_whole
+from common.rights import rights_of
 
 FOLDERS = Folders(Path("/d"), Path("/r"))
 
@@ -52,6 +53,18 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(RigbusError, match="file/d: cannot be made: Not a directory"):
         Folders(tmp_path / "file/d", tmp_path / "r").make()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
+def test_a_data_folder_that_may_not_be_used_is_named(tmp_path):
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755)
+    theirs, closed = tmp_path / "theirs", tmp_path / "closed"
+    theirs.mkdir()
+    os.chown(theirs, 1234, 1235)
+    closed.mkdir(0o700)
+    with rights_of(theirs), pytest.raises(RigbusError, match="closed: Permission denied"):
+        require_whole(closed)
 
 
 def test_a_socket_is_open_to_its_group_and_to_nobody_else(tmp_path):
@@ -168,7 +181,8 @@ def test_what_another_user_of_the_rig_makes_does_not_keep_the_services_out(tmp_p
             os.setgroups([])
             os.setgid(1235)
             os.setuid(uid)
-            Latch(data / "pump").set("smoke")
+            with rights_of(data / "pump"):
+                Latch(data / "pump").set("smoke")
             os._exit(0)
         finally:
             os._exit(1)

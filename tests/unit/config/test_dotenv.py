@@ -69,6 +69,20 @@ def test_a_value_that_is_no_text_is_refused_without_its_text(config, tmp_path):
     assert "secret" not in str(e.value)
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["RIGBUS_CONTROL_TOKEN=secret\n".encode("utf-16-le"), b"RIGBUS_CONTROL_TOKEN\xa0=secret\n"],
+    ids=["UTF-16", "a space of Latin-1"],
+)
+def test_a_name_that_is_no_text_is_refused_too(config, tmp_path, text):
+    """Else the gateway would go without its token."""
+    (tmp_path / ".env").write_bytes(text)
+    with pytest.raises(ConfigError, match="not NAME=value") as e:
+        load(str(config), {})
+    assert f"{tmp_path / '.env'}:1" in str(e.value)
+    assert "secret" not in str(e.value).replace("\0", "")
+
+
 def test_tokens_come_from_the_environment_then_credentials_then_dotenv(tmp_path):
     env, credentials = tmp_path / ".env", tmp_path / "cred"
     credentials.mkdir()

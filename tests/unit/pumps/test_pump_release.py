@@ -65,7 +65,7 @@ def run(config: Path) -> int:
     ("now", "released"),
     [
         (PUMP, [7]),
-        (PUMP.replace("en = 7", "en = 8"), [7, 8]),
+        (PUMP.replace("en = 7", "en = 8"), [8, 7]),
         (PUMP.replace("[pump]", "[pump]\nenabled = false"), [7]),
         ("", [7]),
         ("[pump\n", [7]),
@@ -91,6 +91,20 @@ def test_what_cannot_be_released_is_tried_again(lines: Recorder, config: Path):
     lines.broken.clear()
     assert run(config) == 0
     assert lines.released == [7]
+
+
+def test_a_start_that_cannot_release_what_another_held_leaves_it_to_the_next(lines: Recorder, config: Path):
+    killed(config)
+    config.write_text(PUMP.replace("en = 7", "en = 8"))
+    cfg = load(str(config)).config.pump
+    assert cfg is not None
+    lines.broken.add(7)
+    with release.holding(cfg, config.parent, Log("pump")):
+        assert lines.released == []
+    lines.broken.clear()
+    with release.holding(cfg, config.parent, Log("pump")):
+        assert lines.released == [7]
+    assert not (config.parent / "pump.lines").exists()
 
 
 def test_without_a_word_of_the_daemon_it_is_the_configuration(lines: Recorder, config: Path):
