@@ -63,6 +63,7 @@ class Runtime:
         self.pace = Pace(self.wait)
         self.status = ""
         self.details: dict[str, Any] = {}  # further fields of ctl `status`; replace it whole, another thread reads it
+        self._show: Callable[[], dict[str, Any]] = dict
         self.stopping = False
         self._ready = False
         self._status_line = StatusLine(self.notifier)
@@ -255,6 +256,10 @@ class Runtime:
         """A device command of the ctl socket: gets the request map, returns the reply's further fields."""
         self._handlers[op] = handler
 
+    def on_status(self, show: Callable[[], dict[str, Any]]) -> None:
+        """show(): further fields of `status`, as they are when it is asked for. Called in the ctl thread."""
+        self._show = show
+
     def say(self, status: str) -> None:
         """What the daemon is doing, in a few words: in `rigbus status` and systemctl status."""
         self.status = status
@@ -265,7 +270,11 @@ class Runtime:
     def _status(self, _: dict[str, Any]) -> dict[str, Any]:
         health = msgspec.to_builtins(self._make_health(self._publisher, peek=True))
         now = {"t": clock.wall_ns(), "mono": clock.boot_ns()}
-        return {"health": {**health, "node": self.node, "src": self.src, "run": self.run_id, **now}, **self.details}
+        return {
+            "health": {**health, "node": self.node, "src": self.src, "run": self.run_id, **now},
+            **self.details,
+            **self._show(),
+        }
 
     def _make_health(self, publisher: Publisher, *, peek: bool = False) -> Health:
         """The health frame of this second; peek: a look by `status`, which must not shift the intervals."""

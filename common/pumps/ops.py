@@ -23,7 +23,7 @@ _AWAY_S, _HOLD_S = 1.0, 2.0  # after the process was away: lgpio's thread catche
 
 
 class Ops:
-    """Handlers run in the ctl thread; `beat` in the main thread, ten times and more a second."""
+    """Handlers run in the ctl thread, a status so knows of all that was answered; `beat` in the main thread, often."""
 
     def __init__(self, rt: Runtime, cfg: PumpConfig, pumps: dict[str, Pump], desk: Desk, latch: Latch) -> None:
         self._rt, self._cfg, self._pumps, self._desk, self._latch = rt, cfg, pumps, desk, latch
@@ -42,6 +42,7 @@ class Ops:
         rt.on("stop_all", lambda _: {"stopped": desk.stop(list(pumps), "user")})
         rt.on("estop", self._estop)
         rt.on("unlock", self._unlock)
+        rt.on_status(self._show)
 
     # ---- ops
 
@@ -126,10 +127,26 @@ class Ops:
             if name not in self._pumps:
                 raise RigbusError(f"unknown: no pump {name!r}; there are: {', '.join(self._pumps)}")
 
+    def _show(self) -> Reply:
+        pumps = [self._show_pump(name, pump) for name, pump in self._pumps.items()]
+        return {"locked": self.locked, "locked_by": self._reason if self.locked else "", "pumps": pumps}
+
+    def _show_pump(self, name: str, pump: Pump) -> Reply:
+        job, last = pump.job, self._desk.outcomes.last[name]
+        run = {"command_id": job.command_id, "action": job.action, "direction": job.direction, "steps": pump.steps,
+               "planned_steps": job.run.plan.steps, "planned_s": job.run.plan.seconds,
+               "planned_ml": job.run.plan.ml} if job else None  # fmt: skip
+        known = steps_per_ml(pump.cfg, self._cfg.driver, self._desk.calibrations[name])
+        return {
+            "pump": name, "run": run, "last": views.as_map(last) if last else None, "driver": self._cfg.driver,
+            "max_hz": pump.stepper.max_hz, "steps_per_ml": known,
+            "left_today": self._desk.outcomes.left[name]._asdict(),
+        }  # fmt: skip
+
     # ---- the main thread's part
 
     def beat(self) -> None:
-        """Keeps runs alive, sees a latch that somebody else has set, shows how things are."""
+        """Keeps runs alive, sees a latch that somebody else has set, says how things are. Often: ten times a second."""
         now = time.monotonic()
         if now - self._alive > _AWAY_S:
             self._hold_until = now + _HOLD_S
@@ -139,30 +156,10 @@ class Ops:
         elif self._unsaved:
             self._rt.log.seldom("latch", "the latch is tried again")
             self.estop(self._reason)
-        self._rt.details = {
-            "locked": self.locked,
-            "locked_by": self._reason if self.locked else "",
-            "pumps": self._show(),
-        }
         running = [name for name, pump in self._pumps.items() if pump.job]
         self._rt.say(
             "locked: emergency stop" if self.locked else f"running {', '.join(running)}" if running else "idle"
         )
-
-    def _show(self) -> list[Reply]:
-        out = []
-        for name, pump in self._pumps.items():
-            job, last = pump.job, self._desk.outcomes.last[name]
-            run = {"command_id": job.command_id, "action": job.action, "direction": job.direction, "steps": pump.steps,
-                   "planned_steps": job.run.plan.steps, "planned_s": job.run.plan.seconds,
-                   "planned_ml": job.run.plan.ml} if job else None  # fmt: skip
-            rest = self._desk.outcomes.left[name]._asdict()
-            known = steps_per_ml(pump.cfg, self._cfg.driver, self._desk.calibrations[name])
-            out.append({
-                "pump": name, "run": run, "last": views.as_map(last) if last else None, "driver": self._cfg.driver,
-                "max_hz": pump.stepper.max_hz, "steps_per_ml": known, "left_today": rest,
-            })  # fmt: skip
-        return out
 
     def close(self, reason: str) -> None:
         """Every run ends now; nothing begins any more."""

@@ -1,7 +1,5 @@
 """The pump face: AMiGA's routes under /pump, the page's under /api/pumps. One command, one motion, never a retry."""
 
-import asyncio
-import time
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Depends, Header, HTTPException, Path, Query, Request
@@ -28,16 +26,15 @@ router = APIRouter(tags=["pumps"])
 _MOVE_S = 5.0  # for an intent to be on the disk
 _ASK_S = 2.0
 _STOP_S = 2.0
-_RENEWED_S = 0.06  # a status is renewed 20 times a second: one that is younger than a command knows of it
 
 _Key = Annotated[str | None, Header(alias="Idempotency-Key", max_length=66, description="the same as command_id")]
 
 
 class Pumps:
-    """The rig's pumps, one a gateway. told_at: monotonic s of the last command that was answered."""
+    """The rig's pumps, one a gateway."""
 
     def __init__(self, site: Site, cfg: PumpConfig) -> None:
-        self.site, self._cfg, self.told_at = site, cfg, float("-inf")
+        self.site, self._cfg = site, cfg
         self.estop = EmergencyStop(site.daemons, site.folders, ["pump"], site.log)
         self.estop.done = site.asker.hurry
 
@@ -56,7 +53,6 @@ class Pumps:
     async def ask(self, op: str, *, timeout_s: float = _ASK_S, urgent: bool = False, **fields: Any) -> dict[str, Any]:
         """Raises RigbusError."""
         reply: dict[str, Any] = await self.site.daemons.ask("pump", op, timeout_s=timeout_s, urgent=urgent, **fields)
-        self.told_at = time.monotonic()
         return reply
 
     async def command(self, op: str, **fields: Any) -> dict[str, Any]:
@@ -67,8 +63,7 @@ class Pumps:
             raise refuse(e) from None
 
     async def status(self) -> dict[str, Any]:
-        """One that knows of the last command that was answered. Raises RigbusError."""
-        await asyncio.sleep(max(0.0, self.told_at + _RENEWED_S - time.monotonic()))
+        """Raises RigbusError."""
         reply: dict[str, Any] = await self.site.daemons.ask("pump", "status", timeout_s=_ASK_S)
         if "pumps" not in reply:
             raise RigbusError("pump: it is still starting")
@@ -208,7 +203,6 @@ async def calibrate(rig: _Rig, body: Calibration) -> Any:
 async def stop_all(rig: _Rig, request: Request) -> Any:
     """The emergency stop of the pumps: it latches. A body is not looked at; a token that may look is enough."""
     found = await rig.estop.stop("", "stop-all over HTTP", address_of(request.scope))
-    rig.told_at = time.monotonic()
     told = {key: found[key] for key in ("locked", "stopped", "saved")}
     if not found["ok"]:
         return problem(503, f"pump: {found['failed']['pump']} (use the switch on the rig)", **told)

@@ -31,7 +31,7 @@ class Runtime:
 
     def __init__(self, folder, log):
         self.folder, self.log = folder, log
-        self.frames, self.ops, self.details, self.status = [], {}, {}, ""
+        self.frames, self.ops, self.status = [], {}, ""
         self.journal = lambda frame: True
 
     def publish(self, frame):
@@ -43,6 +43,9 @@ class Runtime:
 
     def on(self, op, handler):
         self.ops[op] = handler
+
+    def on_status(self, show):
+        self.ops["status"] = lambda _: show()
 
     def say(self, status):
         self.status = status
@@ -108,6 +111,17 @@ def test_the_intent_is_told_before_the_first_step_and_the_outcome_after_the_last
     assert [(f.event, edges) for f, edges in rig.rt.frames] == [("intent", 0), ("started", 0), ("done", 500)]
     intent, _, done = [f for f, _ in rig.rt.frames]
     assert (intent.steps, intent.ml, done.steps, done.ml) == (500, 0.5, 500, 0.5)
+
+
+def test_a_status_knows_of_all_that_was_answered_before_it(rig):
+    rig.ops.beat = lambda: None  # whatever the main thread does meanwhile
+    rig.ask("prime", command_id="a", pump="water", seconds=10)
+    assert [pump["run"] and pump["run"]["command_id"] for pump in rig.ask("status")["pumps"]] == ["a", None]
+    rig.ask("estop", reason="smoke")
+    assert (rig.ask("status")["locked"], rig.ask("status")["locked_by"]) == (True, "smoke")
+    rig.ask("unlock", confirm="unlock")
+    assert (rig.ask("status")["locked"], rig.ask("status")["locked_by"]) == (False, "")
+    rig.idle()
 
 
 def test_the_record_holds_the_intent_before_the_journal_is_asked(rig):
