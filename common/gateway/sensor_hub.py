@@ -58,14 +58,16 @@ class Hub:
 
     # ---- viewers
 
-    async def join(self, tell: Callable[[Map], None]) -> None:
-        """tell(message) is called in the loop and never waits."""
+    async def join(self, tell: Callable[[Map], None]) -> Map:
+        """The status of now. tell(message) is called in the loop and never waits: with all that comes after it."""
         if not self._viewers:
             self.names = await self._site.work.run(lambda: sensor_files.names(self.root))
             self._told = set(self.names)
+        status = await self.status()
         self._viewers.append(tell)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._watch())
+        return status
 
     def leave(self, tell: Callable[[Map], None]) -> None:
         if tell in self._viewers:

@@ -113,8 +113,7 @@ class Session:
             await self._obey(text if text is not None else message.get("bytes") or b"")
 
     async def _enter(self) -> None:
-        await self._hub.join(self.tell)
-        await self._status({})
+        await self._say(await self._hub.join(self.tell))
 
     async def _obey(self, text: str | bytes) -> None:
         try:

@@ -100,6 +100,11 @@ STATES = {"pause": "paused", "resume": "running", "stop": "stopped", "start": "r
 def websocket_command(row: Row, bench: Bench) -> None:
     """The reply is of the type that is told, and has the old keys."""
     rig: Rig = bench.rig
+
+    def reaches(state: str) -> None:
+        # a status that all viewers are told each 5 s may be taken for the reply: the command is still to come then
+        rig.until(lambda: rig.rig.status("highspeed")["state"] == state, f"{row.name}: {state}")
+
     with rig.socket() as ws:
         ws.next("status")
         said = {"command": row.name}
@@ -107,10 +112,12 @@ def websocket_command(row: Row, bench: Bench) -> None:
             said["filename"] = ws.ask("file_list", command="get_file_list")["files"][0]
         if row.name == "resume_collection":
             ws.ask("status", command="pause_collection")
+            reaches("paused")
         answer = ws.ask(row.key, **said)
         if row.name.endswith("_collection"):
-            assert rig.rig.status("highspeed")["state"] == STATES[row.name.removesuffix("_collection")]
+            reaches(STATES[row.name.removesuffix("_collection")])
             ws.ask("status", command="start_collection")
+            reaches("running")
         if row.name == "export_all_csv_zip":
             assert rig.http.get(answer["download_url"]).content[:2] == b"PK"
 

@@ -14,6 +14,8 @@ ENABLED = """() => [...document.querySelectorAll("[data-panel=pumps] button, [da
 STATES = """() => Object.fromEntries([...document.querySelectorAll("[data-panel], [data-cell]")]
     .filter(look.seen)
     .map(({dataset: {panel, cell, state}}) => [panel ? `panel ${panel}` : `cell ${cell}`, state]))"""
+ONLY_STALE = f"""names => Object.entries(({STATES})()).filter(([, state]) => state === "stale")
+    .map(([name]) => name).sort().join() === names.join()"""
 
 
 def seconds(tag: str) -> int:
@@ -106,8 +108,8 @@ def test_page_a_silent_daemon_makes_only_its_own_part_stale(page_rig, open_page,
             "old => parseInt(document.querySelector('[data-panel=thermostat] .tag').textContent) >= old",
             first + 4,
         )
-        stale = {name for name, state in page.evaluate(STATES).items() if state == "stale"}
-        assert stale == {"panel thermostat", "cell thermostat"}
+        # waited for: beside a busy browser another stream may be late for a moment
+        until(page, ONLY_STALE, ["cell thermostat", "panel thermostat"])
         shot(page, "thermostat-stale-light")
         # no number of it looks current
         old = page.evaluate(SHADES, "thermostat")

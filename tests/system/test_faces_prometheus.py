@@ -35,6 +35,7 @@ en = 17
 enabled = true
 """
 DAEMONS = ("sim-thermostat", "pulse", "highspeed", "thermostat", "pump")
+SOURCES = ("pulse", "highspeed", "thermostat")
 SAMPLE = re.compile(r'([a-z_]+)(?:\{((?:[a-z]+="(?:[^"\\]|\\.)*",?)+)\})? (\S+)')
 
 
@@ -43,6 +44,19 @@ def faces():
     with running(CONFIG, *DAEMONS, env=TOKENS, token=READ) as faces:
         faces.rig.until(lambda: "rigbus_account_ok 1" in faces.get("/metrics"), "the account is there")
         faces.rig.until(lambda: "rigbus_temperature_celsius" in faces.get("/metrics"), "a temperature is there")
+
+        def whole() -> bool:
+            # what daemons answer, and rates of whole seconds, are not there at their start
+            found = samples(faces)
+            rates = found["rigbus_stream_rate_hertz"].items()
+            return (
+                set(found["rigbus_daemon_up"].values()) == {1.0}
+                and {"rigbus_stop_latched", "rigbus_output_delivered_rows_total"} <= set(found)
+                and any(rate > 10 for labels, rate in rates if 'stream="samples/vibration/"' in labels)
+                and all(found["rigbus_frames_published_total"][f'src="{src}"'] for src in SOURCES)
+            )
+
+        faces.rig.until(whole, "all of it is told")
         yield faces
 
 
@@ -113,7 +127,7 @@ def test_counters_only_grow_and_the_account_adds_up(faces):
         if name.endswith("_total"):
             for labels, value in first[name].items():
                 assert second[name][labels] >= value, (name, labels)
-    for src in ("pulse", "highspeed", "thermostat"):
+    for src in SOURCES:
         published, stored, lost, pending = (
             second[f"rigbus_frames_{name}"][f'src="{src}"']
             for name in ("published_total", "stored_total", "lost_total", "pending")
