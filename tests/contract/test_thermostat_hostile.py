@@ -208,15 +208,15 @@ def test_commands_do_not_starve_the_polls(tmp_path, op):
     with Server("new") as server:
         with running(tmp_path, server.port, period_s=0.5, timeout_s=10, allow_control=True) as (device, record):
             until(lambda: record.frames, "a reading")
-            asked = len(server.firmware.requests)
+            asked, begun = len(server.firmware.requests), time.monotonic()
             assert hammer(device.save_once if op == "save_once" else lambda: control(device), 4.0) > 6
-            reports = server.firmware.requests[asked:].count("report")
+            reports, took = server.firmware.requests[asked:].count("report"), time.monotonic() - begun
             frames, total = len(record.frames), device._account.total
-        # of eight deadlines; a busy machine may cost some
-        assert record.lost("late") <= 3
-        assert frames >= total - 4
+        # of eight deadlines or more; starved, nearly all would be late, and a busy machine may cost some
+        assert record.lost("late") <= total / 2
+        assert frames >= total / 2 - 1  # one may be under way
         if op == "save_once":
-            assert reports <= 4 / 0.15 + 8 + 4  # one more reading is for all who wait
+            assert reports <= took / 0.15 + total + 4  # one more reading is for all who wait
 
 
 def test_polls_that_commands_hold_up_say_so(tmp_path):

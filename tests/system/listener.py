@@ -11,6 +11,7 @@ import zmq
 
 socket = zmq.Context().socket(zmq.SUB)
 socket.subscribe(b"")
+socket.rcvhwm = 0  # nothing is dropped while it prints slowly
 socket.connect(f"ipc://{sys.argv[1]}")
 while True:
     topic, payload = socket.recv_multipart()

@@ -135,6 +135,7 @@ def test_a_new_card_goes_on_from_the_backup_and_knows_what_it_does_not_know(rig:
     rig.start(*daemons)
     rig.ready(*daemons)
     run_on(rig)
+    rig.until(lambda: "pumps" in rig.status("pump"), "the pump can be asked")
     assert rig.command("pump", "prime", "feed", "0.2s").returncode == 0
     made = backup(rig)
     run_on(rig)
@@ -150,6 +151,7 @@ def test_a_new_card_goes_on_from_the_backup_and_knows_what_it_does_not_know(rig:
     assert {s["src"] for s in account.document["streams"] if s["unknown"]} >= {"pulse", "highspeed", "numbered"}
     rig.start(*daemons)
     rig.ready(*daemons)
+    rig.until(lambda: "pumps" in rig.status("pump"), "the pump can be asked")
     refused = rig.command("pump", "prime", "feed", "0.2s")
     assert refused.returncode == 1
     assert "restored" in refused.stdout + refused.stderr

@@ -232,10 +232,9 @@ def test_rubbish_is_recorded_raw_and_harms_nothing(start: Callable[..., Rig], ar
 
 def test_a_burst_is_recorded_whole(start: Callable[..., Rig], arm: Foreign) -> None:
     rig = start()
-    begin = time.monotonic()
     for n in range(2000):
         arm.state(2, 1, {"angle0": n / 100})
-        time.sleep(max(0.0, begin + (n + 1) / 500 - time.monotonic()))
+        time.sleep(1 / 500)  # each: what made up for a pause of ours would be too much for the reader's history
     rows = stored(rig, 2000)
     assert [row[4] for row in rows] == [n / 100 for n in range(2000)]
     rig.end()
@@ -264,7 +263,7 @@ def test_what_was_lost_while_it_stood_still_is_in_the_ledger(start: Callable[...
 
 
 def test_staleness_is_told_once_a_change(start: Callable[..., Rig], arm: Foreign) -> None:
-    rig = start("stale_s = 0.4\n")
+    rig = start("stale_s = 2.0\n")  # far above a pause of a busy machine between two of the ten
     rig.until(lambda: events(rig), "silence is seen")
     for _ in range(10):
         arm.angles(REST)
@@ -273,7 +272,7 @@ def test_staleness_is_told_once_a_change(start: Callable[..., Rig], arm: Foreign
     assert (seen["fresh"], seen["angles"]) == (True, REST)
     arm.state(2, 3, {"enable_status": 1})  # state is no angles
     rig.until(lambda: not rig.status("dds")["arm"]["fresh"], "they count as stale")
-    assert rig.status("dds")["arm"]["age_s"] > 0.4
+    assert rig.status("dds")["arm"]["age_s"] >= 2.0
     rig.until(lambda: len(events(rig)) == 3, "three changes are stored")
     assert [event for event, _, _ in events(rig)] == ["stale", "fresh", "stale"]
     assert len(feedback(rig)) == 11
@@ -409,6 +408,7 @@ def test_two_clients_with_one_id_send_one_command(start: Callable[..., Rig], arm
     listening(rig)
     with ThreadPoolExecutor(8) as pool:
         asked = [pool.submit(ask, rig, "joint", joint=1, angle=-70, command_id="same") for _ in range(8)]
+        until(arm.commands, "it comes")  # looked for at once: it is void after a second
         replies = [future.result() for future in asked]
     assert all(reply["ok"] for reply in replies), replies
     assert sorted(reply["repeated"] for reply in replies) == [False, *[True] * 7]
@@ -472,7 +472,7 @@ def test_an_emergency_stop_holds_until_it_is_unlocked(start: Callable[..., Rig],
 
 
 def test_an_arm_that_was_moved_by_hand_is_not_enabled_blindly(start: Callable[..., Rig], arm: Foreign) -> None:
-    rig = start()
+    rig = start(MOVE + "stale_s = 10.0\n")
     listening(rig)
     assert detail(rig, "enable").startswith("stale: ")
     arm.angles(REST)
@@ -532,7 +532,7 @@ def test_the_rest_of_a_rig_does_without_cyclonedds(
     make_rig: MakeRig, domain: int, no_cyclonedds: dict[str, str]
 ) -> None:
     rig = make_rig(config(domain) + "[sim]\narm = true\n")
-    for words in (["config", "check"], ["run", "--for", "4"]):
+    for words in (["config", "check"], ["run", "--for", "12"]):
         command = [sys.executable, "-m", "common.cli.main", *words, *rig.options]
         done = subprocess.run(command, cwd=ROOT, env=no_cyclonedds, capture_output=True, text=True, timeout=90)
         assert done.returncode == 0, done.stdout + done.stderr

@@ -18,13 +18,14 @@ def lost_rows(rig: Rig) -> dict[str, int]:
 
 
 @pytest.mark.root
+@pytest.mark.timeout(300)
 def test_a_rig_on_a_disk_that_is_too_small(small_disk: SmallDisk, make_rig: MakeRig) -> None:
     rig = make_rig("sink.min_free_mb = 8\njournal.daemon.pulse.max_bytes = 1048576")
     small_disk(rig.data, 40_000)
     rig.numbered_args["numbered"] = FAST
     rig.start("bus", "sink", "pulse", "highspeed", "numbered")
     rig.ready("bus", "sink", "pulse", "highspeed", "numbered")
-    rig.until(lambda: "disk is nearly full" in rig.log("sink").read_text(), "the disk is nearly full")
+    rig.until(lambda: "disk is nearly full" in rig.log("sink").read_text(), "the disk is nearly full", timeout_s=120.0)
     offered, pulses = rig.offered(), rig.rows("SELECT max(id) FROM pulses")[0][0]
     least = 1 << 40
     end = time.monotonic() + 40

@@ -28,7 +28,7 @@ def standing(rig: Rig) -> int:
     before = -1
     while (now := taken(rig)) != before:
         before = now
-        time.sleep(1.0)
+        time.sleep(2.0)  # ten times commit_s: a commit may be late
     return now
 
 

@@ -43,7 +43,7 @@ def recording(rig: Rig) -> None:
 
 
 def test_runs_for_a_time_and_ends_by_itself(rig: Rig) -> None:
-    rig.start("run", args=("--for", "8"))
+    rig.start("run", args=("--for", "15"))
     assert rig.processes["run"].wait(60) == 0, rig.tail()
     assert rig.descendants() == []
     rig.check()

@@ -77,9 +77,21 @@ def ended(rig: Rig, runs: int = 1, src: str = "robot") -> None:
     rig.until(lambda: len(found := streams(rig, src)) == runs and all(c for *_, c in found), f"{src}'s runs have ended")
 
 
+def opened(rig: Rig) -> None:
+    """The sink answers before it has opened its store, and an application that stops by itself waits for 3 s only."""
+    rig.until(lambda: streams(rig) == [], "the store is open")
+
+
+def passed(rig: Rig, app: App) -> None:
+    """Until what is logged up to now is stored or accounted for: the 3 s of a stop are for the tail behind it."""
+    due = app.rounds * RECORDS
+    rig.until(lambda: streams(rig) and sum(streams(rig)[0][:2]) >= due, "what waited is stored or accounted for")
+
+
 def test_what_an_application_logs_stands_in_the_six_tables(rig: Rig, apps: list[App]) -> None:
     rig.start("bus", "sink")
     rig.ready("bus", "sink")
+    opened(rig)
     app = App(rig, "--to", "200")
     apps.append(app)
     assert app.process.wait(WAIT_S) == 0, rig.tail()
@@ -108,6 +120,7 @@ def test_the_bus_is_killed_in_the_middle(rig: Rig, apps: list[App]) -> None:
         app.reach(app.rounds + 40)
         rig.start("bus")
         rig.ready("bus")
+    passed(rig, app)
     assert app.stop() == "stopped True 0", rig.tail()
     ended(rig)
     rig.end()
@@ -127,6 +140,7 @@ def test_the_sink_is_away_for_ten_seconds(rig: Rig, apps: list[App]) -> None:
     rig.start("sink")
     rig.ready("sink")
     app.reach(app.rounds + 50)
+    passed(rig, app)
     assert app.stop() == "stopped True 0", rig.tail()
     ended(rig)
     rig.end()
@@ -140,7 +154,8 @@ def test_an_application_that_is_there_before_the_rig(rig: Rig, apps: list[App]) 
     app.reach(100)
     rig.start("bus", "sink")
     rig.ready("bus", "sink")
-    rig.until(lambda: counts(rig)["system_events"] > 100, "what waited is stored")
+    rig.until(lambda: counts(rig)["system_events"] > 100, "what waited is being stored")
+    passed(rig, app)
     assert app.stop() == "stopped True 0", rig.tail()
     ended(rig)
     rig.end()
@@ -168,6 +183,7 @@ def test_what_memory_cannot_hold_is_in_the_ledger(rig: Rig, apps: list[App]) -> 
     rig.start("sink")
     rig.ready("sink")
     app.reach(app.rounds + 20)
+    passed(rig, app)
     said = app.stop()
     ended(rig)
     rig.end()
@@ -193,6 +209,8 @@ def test_a_killed_application_is_exact(rig: Rig, apps: list[App]) -> None:
     app = App(rig)
     apps.append(app)
     app.reach(100)
+    # what it has only heard goes as lost, where it still catches up
+    rig.until(lambda: streams(rig) and streams(rig)[0][0] >= 60 * RECORDS, "sixty rounds are stored")
     rig.signal("sink", signal.SIGSTOP)
     app.reach(app.rounds + 50)
     app.kill()
@@ -304,6 +322,7 @@ def test_two_applications_of_one_name(rig: Rig, apps: list[App]) -> None:
     """The second is `robot-2`; neither takes the other's place."""
     rig.start("bus", "sink")
     rig.ready("bus", "sink")
+    opened(rig)
     apps += [App(rig, "--to", "100"), App(rig, "--to", "100")]
     for app in apps:
         assert app.process.wait(WAIT_S) == 0, rig.tail()

@@ -307,7 +307,10 @@ def test_an_op_that_is_stuck_stops_the_beat(runtime):
     asker.start()
     try:
         beats_until(runtime, "the beat stops", False)
-        assert runtime.notifier.progress() == ["ctl"]
+        end = time.monotonic() + WAIT_S
+        while runtime.notifier.progress() != ["ctl"]:  # on a busy machine the writer may be late for once
+            assert time.monotonic() < end, "only the one that is stuck is named"
+            time.sleep(0.05)
     finally:
         free.set()
         asker.join()
