@@ -6,7 +6,7 @@ Who may rename and link in a folder must not have root follow him to files that 
 import os
 import pwd
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 OWN = Path("/")  # rights_of(OWN): those that the process began with
@@ -26,7 +26,9 @@ def rights_of(path: Path) -> Iterator[None]:
         return
     try:
         _become(*wanted)
-    except PermissionError:  # root in name only: it may not change, nor read what is others'
+    except OSError:  # root in name only, as in a container: it may not change, nor read what is others'
+        with suppress(OSError):
+            _become(*before)
         yield
         return
     try:

@@ -1,5 +1,6 @@
 """`sudo rigbus backup`, `restore` and `pump estop` on a data folder of somebody else, who has put links there."""
 
+import errno
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -61,6 +62,20 @@ def test_rights_are_those_of_whom_the_folder_belongs_to(tmp_path: Path) -> None:
             assert os.geteuid() == UID
     with rights_of(tmp_path / "roots"):
         assert os.geteuid() == 0
+
+
+def test_who_may_not_change_goes_on_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root of a container, and an owner whom it has no number for."""
+
+    def refuse(_: int) -> None:
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    os.chown(tmp_path, UID, GID)
+    before = (os.geteuid(), os.getegid(), os.getgroups())
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "seteuid", refuse)
+        with rights_of(tmp_path / "x"):
+            assert (os.geteuid(), os.getegid(), os.getgroups()) == before
 
 
 def test_a_backup_holds_nothing_that_its_owner_may_not_read(theirs: Place, tmp_path: Path, roots_file: Path) -> None:
