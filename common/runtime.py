@@ -1,7 +1,6 @@
 """What a daemon's run() is given: publish, lose, pace, commands, status. One Runtime a process."""
 
 import os
-import resource
 import select
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +14,7 @@ from common import clock
 from common.bus.ctl import CtlServer, Handler, journal_handlers, no_journal_handlers
 from common.bus.publisher import Publisher
 from common.config.schema import Config
-from common.errors import RigbusError, StoreError
+from common.errors import RigbusError
 from common.frames import Frame, Health, JournalHealth, Loss
 from common.journal.counter import Counter, read_journal_id
 from common.journal.journal import Journal
@@ -29,8 +28,8 @@ from common.realtime import Pace, pin_again
 from common.reload import Reload
 from common.secrets import Secrets
 from common.status_line import StatusLine
+from common.usage import cpu_s, rss_bytes
 
-_PAGE = resource.getpagesize()
 CLEAN_STOP = "it had been stopped"  # detail of the time that a daemon was down, where it was not killed
 AWAY_S = 30.0  # what is not there (a device, room on the disk) is looked for again so much later
 
@@ -71,7 +70,7 @@ class Runtime:
         self._poll = select.poll()
         self._poll.register(self._stop_fd, select.POLLIN)
         self._handlers: dict[str, Handler] = {"status": self._starting}
-        self._cpu = (time.monotonic(), _cpu_s())
+        self._cpu = (time.monotonic(), cpu_s())
         self._counted: tuple[float, dict[str, int]] = (time.monotonic(), {})
         here = folders.counters(src)
         # two folders, two locks: sockets stand in one, the counter in the other
@@ -147,27 +146,6 @@ class Runtime:
         if since:
             how = "" if self._was_killed else CLEAN_STOP
             self.lose(stream, unit, None, "down", from_t=since, to_t=clock.wall_ns(), detail=how)
-
-    def lifetime_total(self, channel: str) -> int:
-        """The journal's lifetime count; where it is new or damaged the store is asked once, and the ledger says so."""
-        assert self.journal is not None
-        total = self.journal.state.totals.get(channel, 0)
-        if not self.journal.damaged or not self.folders.store.exists():
-            return total
-        from common.store.readonly import lifetime_total  # here: sqlite3 is not for every start of every daemon
-
-        try:
-            stored = lifetime_total(self.folders.store, channel)
-        except StoreError as e:
-            self.log.warning("lifetime total not compared with the store", channel=channel, reason=e)
-            return total
-        if stored is None or stored <= total:
-            return total
-        now = clock.wall_ns()
-        detail = f"journal had {total}, the store {stored}"
-        self.log.warning("lifetime total taken from the store", channel=channel, journal=total, store=stored)
-        self.lose(f"pulse/{channel}/", "edge", None, "total_from_store", from_t=now, to_t=now, detail=detail)
-        return stored
 
     # ---- time and signals
 
@@ -278,7 +256,7 @@ class Runtime:
 
     def _make_health(self, publisher: Publisher, *, peek: bool = False) -> Health:
         """The health frame of this second; peek: a look by `status`, which must not shift the intervals."""
-        now, cpu, counts = time.monotonic(), _cpu_s(), publisher.counts
+        now, cpu, counts = time.monotonic(), cpu_s(), publisher.counts
         cpu_pct = (cpu - self._cpu[1]) / max(1e-3, now - self._cpu[0]) * 100
         span = max(1e-3, now - self._counted[0])
         rates = {topic: round((n - self._counted[1].get(topic, 0)) / span, 3) for topic, n in counts.items()}
@@ -320,14 +298,3 @@ class Runtime:
         for lock in self._locks:
             lock.release()
         self._status_line.end(why)
-
-
-def _cpu_s() -> float:
-    use = resource.getrusage(resource.RUSAGE_SELF)
-    return use.ru_utime + use.ru_stime
-
-
-def rss_bytes() -> int:
-    """Resident memory of this process."""
-    with open("/proc/self/statm", encoding="ascii") as f:
-        return int(f.read().split()[1]) * _PAGE

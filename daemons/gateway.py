@@ -8,9 +8,10 @@ from pathlib import Path
 
 from common.config.schema import Config, GatewayConfig
 from common.errors import ConfigError, DeviceMissing, RigbusError
-from common.runtime import Runtime, rss_bytes
+from common.runtime import Runtime
 from common.secrets import Secret
 from common.service import entry
+from common.usage import rss_bytes
 
 _NICE = 5  # looking never hurts acquisition
 _OOM_SCORE = 500  # of 1000: where memory runs out, the gateway goes first

@@ -8,6 +8,7 @@ from common import clock, drivers
 from common.config.schema import Channel, Config, PulseConfig
 from common.drivers.edges import EdgeRead, EdgeSource
 from common.frames import Pulse
+from common.lifetime import lifetime_total
 from common.pulses import EdgeFilter
 from common.runtime import Runtime
 from common.service import entry
@@ -20,7 +21,7 @@ class Meter:
         self._rt, self._source, self._name = rt, source, cfg.name
         settled_ns = source.requested_ns + round(cfg.settle_ms * 1e6)
         self._filter = EdgeFilter(round(cfg.min_interval_ms * 1e6), settled_ns)
-        self.total = rt.lifetime_total(cfg.name)
+        self.total = lifetime_total(rt, cfg.name)
         self._last_wall_ns = clock.wall_ns()
         rt.mark_down_time(f"pulse/{cfg.name}/", "edge")
 
