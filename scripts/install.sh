@@ -39,6 +39,7 @@ find_python() {
     return 1
 }
 
+version_of() { "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null; }
 pip() { "$VENV/bin/python" -m pip --disable-pip-version-check "$@"; }
 
 # Told before the change, and kept until what runs was restarted: an installation that is cut short is not done.
@@ -59,16 +60,12 @@ put() {
 
 environment() {
     local base version options=()
-    if ! base=$(find_python); then
-        [ -z "${PYTHON:-}" ] || fail "PYTHON=$PYTHON is no Python 3.11, 3.12 or 3.13"
-        fail "no Python 3.11, 3.12 or 3.13 here; PYTHON=/path/to/python3.11 names one"
-    fi
+    base=$(find_python) || fail "no Python 3.11, 3.12 or 3.13: ${PYTHON:-none here, PYTHON=/path/to/python3.11 names one}"
     "$base" -c 'import ensurepip, venv' 2>/dev/null || fail "$base has no venv module (Debian: apt install python3-venv)"
     # The mark is written last: without it the environment is a part of one. After an upgrade of the distribution its
     # python is the new one, and its libraries are those of the old one.
-    version=$("$base" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
-    if [ "$(cat "$VENV/made" 2>/dev/null)" != "$version" ] ||
-        [ "$("$VENV/bin/python" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)" != "$version" ]; then
+    version=$(version_of "$base")
+    if [ "$(cat "$VENV/made" 2>/dev/null)" != "$version" ] || [ "$(version_of "$VENV/bin/python")" != "$version" ]; then
         say "making $VENV with $base"
         if gpio_from_apt; then options=(--system-site-packages); fi
         rm -rf "$VENV" "$OPT/installed"

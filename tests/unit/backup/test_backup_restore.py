@@ -313,10 +313,13 @@ def test_the_configuration_comes_back_and_what_was_there_is_set_aside(place: Pla
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
-def test_it_belongs_to_whom_the_data_folder_belongs_to(made: Path, new: Place) -> None:
+def test_it_belongs_to_whom_the_data_folder_belongs_to(made: Path, new: Place, tmp_path: Path) -> None:
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755)
     new.folders.make()
-    os.chown(new.folders.data, 12345, 23456)
-    new.folders.data.chmod(0o2770)
+    for folder in new.folders:
+        os.chown(folder, 12345, 23456)
+        folder.chmod(0o2770)
     new.restore(made)
     for path in new.folders.data.rglob("*"):
         found = path.stat()
