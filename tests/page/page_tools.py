@@ -3,6 +3,8 @@
 import time
 from typing import Any
 
+from playwright.sync_api import Error
+
 WAIT_S = 40.0  # a bound for what takes well under 5 s on an idle machine
 
 _IN_VIEW = """(n => { const {top, bottom} = n.getBoundingClientRect();
@@ -17,13 +19,20 @@ CHARTLESS = f"""() => ["power", "vibration", "thermostat"].map(name => document.
 def until(page: Any, expression: str, arg: Any = None, timeout_s: float = WAIT_S) -> Any:
     """Polls until an expression (or a function of `arg`) is true in the page; returns what it came to.
 
-    Playwright's own wait_for_function needs eval in the page, which its Content-Security-Policy forbids.
+    One that raises is not true yet: something is not drawn. Playwright's own wait_for_function needs eval in the page,
+    which its Content-Security-Policy forbids.
     """
     deadline = time.monotonic() + timeout_s
-    while not (found := page.evaluate(expression, arg)):
-        assert time.monotonic() < deadline, f"in {timeout_s:g} s not: {expression} {'' if arg is None else arg}"
+    while True:
+        error = ""
+        try:
+            if found := page.evaluate(expression, arg):
+                return found
+        except Error as e:
+            error = f" ({e.message})"
+        said = f"in {timeout_s:g} s not: {expression} {'' if arg is None else arg}{error}"
+        assert time.monotonic() < deadline, said
         page.wait_for_timeout(50)
-    return found
 
 
 def has_values(page: Any, timeout_s: float = WAIT_S) -> None:
