@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from . import images
-from .rig import LOG
+from .rig import LOG, counting
 from .vm import Guest, GuestError
 
 HERE = Path(__file__).parent
@@ -53,7 +53,7 @@ def lab() -> Iterator[Path]:
 
 @pytest.fixture
 def guest(lab: Path) -> Iterator[Guest]:
-    with Guest(lab, "rig", "rig") as guest:
+    with counting(lab, "rig") as guest:
         yield guest
 
 

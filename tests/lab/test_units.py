@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from .conftest import Report
+from .rig import counting
 from .units import ALL, Units
 from .vm import Guest, GuestError
 
@@ -37,7 +38,7 @@ except urllib.error.HTTPError as e:
 
 @pytest.fixture
 def guest(lab: Path) -> Iterator[Guest]:
-    with Guest(lab, "installed", "installed") as guest:
+    with counting(lab, "installed") as guest:
         yield guest
 
 
