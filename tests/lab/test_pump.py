@@ -25,7 +25,7 @@ HZ = 50
 PATHS = f"--config {CONFIG} --data {DATA} --run-dir {RUN}"
 TRACING = "/sys/kernel/tracing"
 PROBES = f"""
-echo 'p:level gpio_sim_set line=$arg2:u32 level=$arg3:s32' > {TRACING}/kprobe_events
+echo 'p:level gpio_sim_set line=$arg2:u32 level=$arg3:s32' >> {TRACING}/kprobe_events
 echo 'p:levels gpio_sim_set_multiple mask=+0($arg2):x64 bits=+0($arg3):x64' >> {TRACING}/kprobe_events
 echo 'p:output gpio_sim_direction_output line=$arg2:u32 level=$arg3:s32' >> {TRACING}/kprobe_events
 echo 'hist:keys=line,level' > {TRACING}/events/kprobes/level/trigger
