@@ -128,7 +128,8 @@ def _feeds(loaded: Loaded, folders: Folders) -> dict[str, list[str]]:
     found = {}
     for name in sinks.enabled(loaded.config):
         place = (loaded.config, folders.data, Log("restore"), Secrets(loaded.env_file))
-        with suppress(ConfigError):  # its library is missing: the sink says so
+        # its library is missing: the sink says so; or it lies where the data's owner may not read
+        with suppress(ConfigError), rights_of(OWN):
             found[name] = [feed.table for feed in sinks.open_output(name, *place).feeds()]
     return found
 

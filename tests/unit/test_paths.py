@@ -142,6 +142,8 @@ def test_a_killed_process_holds_nothing(tmp_path):
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
 @pytest.mark.parametrize("folder_is_there", [True, False])
 def test_a_lock_that_root_makes_belongs_to_whom_the_folder_does(tmp_path, folder_is_there):
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755)
     os.chown(tmp_path, 1234, 1235)
     path = tmp_path / "pulse" / "lock"
     if folder_is_there:
