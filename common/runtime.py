@@ -197,7 +197,7 @@ class Runtime:
         """
         if not self.notifier.listens:
             return
-        self._ctl.ending = why  # nobody serves run()'s ops any more
+        self._ctl.ending, self._show = why, dict  # nobody serves run()'s ops any more, nor knows its devices
         self.say(why)
         self.details = {**self.details, "missing": why}
         self.notifier.watched = {name: self.notifier.watched[name] for name in ("writer", "ctl")}  # run()'s have ended

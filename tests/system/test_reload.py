@@ -22,7 +22,6 @@ from rig import ALL, ROOT, WAIT_S, Rig
 
 from common.store import chunks
 
-FAST = "[highspeed]\nrate_hz = 800.0\nframe_ms = {frame_ms}\n"
 CHANGING = """
 [[pulse.channel]]
 name = "import"
