@@ -160,7 +160,7 @@ def open_as(path: Path, like: os.stat_result, mode: int | None = None) -> None:
         # Services may not set the bit that folders pass on (setgid), and need not; nor can each file system (a stick
         # with FAT).
         wanted = mode or like.st_mode & (0o7777 if stat.S_ISDIR(found.st_mode) else 0o666)
-        if stat.S_IMODE(os.fstat(fd).st_mode) != wanted:
+        if stat.S_IMODE(found.st_mode) != wanted:
             with suppress(PermissionError):
                 os.fchmod(fd, wanted)
     finally:
